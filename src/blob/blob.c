@@ -1,0 +1,122 @@
+/* blob.c - immutable bytes with a reference count.
+ *
+ * One allocation holds the public part, the count and, unless the bytes were adopted, the bytes themselves:
+ *
+ *     [ data | size | refs | adopted? ]  [ payload ... ]            made by copy or alloc
+ *     [ data | size | refs | adopted? ]  [ release | arg ]          made by adopt
+ *
+ * The public part stands first, so a blob * is the allocation. */
+#include "blob/blob.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct blob_body {
+    blob public;
+    atomic_uint refs;
+    unsigned adopted;
+} blob_body;
+
+typedef struct blob_owner {
+    void (*release)(void *data, void *arg);
+    void *arg;
+} blob_owner;
+
+static blob_owner *blob_owner_of(blob_body *body)
+{
+    return (blob_owner *)(void *)(body + 1);
+}
+
+static blob_body *blob_body_new(size_t room)
+{
+    blob_body *body = room <= SIZE_MAX - sizeof *body ? malloc(sizeof *body + room) : NULL;
+
+    if (body == NULL)
+        return NULL;
+    atomic_init(&body->refs, 1);
+    body->adopted = 0;
+    return body;
+}
+
+int wb_blob_new_tail(blob **out, size_t size, size_t tail, void **writable)
+{
+    blob_body *body = tail <= SIZE_MAX - size ? blob_body_new(size + tail) : NULL;
+
+    *out = NULL;
+    *writable = NULL;
+    if (body == NULL)
+        return blob_fail(-ENOMEM, 0, "no memory for a blob of %zu bytes", size);
+    *writable = body + 1;
+    body->public.data = body + 1;
+    body->public.size = size;
+    *out = &body->public;
+    return 0;
+}
+
+int blob_new_alloc(blob **out, size_t size, void **writable)
+{
+    if (out != NULL)
+        *out = NULL;
+    if (writable != NULL)
+        *writable = NULL;
+    if (out == NULL || writable == NULL)
+        return blob_fail(-EINVAL, 0, "blob_new_alloc needs both outs");
+    return wb_blob_new_tail(out, size, 0, writable);
+}
+
+int blob_new_copy(blob **out, const void *data, size_t size)
+{
+    void *to;
+    int rc;
+
+    if (out != NULL)
+        *out = NULL;
+    if (out == NULL || (data == NULL && size > 0))
+        return blob_fail(-EINVAL, 0, "blob_new_copy needs an out, and data where the size is not 0");
+    rc = blob_new_alloc(out, size, &to);
+    if (rc == 0 && size > 0)
+        memcpy(to, data, size);
+    return rc;
+}
+
+int blob_new_adopt(blob **out, void *data, size_t size, void (*release)(void *data, void *arg), void *arg)
+{
+    blob_body *body;
+
+    if (out != NULL)
+        *out = NULL;
+    if (out == NULL || release == NULL || (data == NULL && size > 0))
+        return blob_fail(-EINVAL, 0, "blob_new_adopt needs an out, a release function, and data for its size");
+    body = blob_body_new(sizeof(blob_owner));
+    if (body == NULL)
+        return blob_fail(-ENOMEM, 0, "no memory to adopt a blob of %zu bytes", size);
+    body->public.data = data;
+    body->public.size = size;
+    body->adopted = 1;
+    *blob_owner_of(body) = (blob_owner){.release = release, .arg = arg};
+    *out = &body->public;
+    return 0;
+}
+
+blob *blob_ref(blob *b)
+{
+    if (b != NULL)
+        atomic_fetch_add_explicit(&((blob_body *)(void *)b)->refs, 1, memory_order_relaxed);
+    return b;
+}
+
+void blob_unref(blob *b)
+{
+    blob_body *body = (blob_body *)(void *)b;
+
+    if (body == NULL || atomic_fetch_sub_explicit(&body->refs, 1, memory_order_release) != 1)
+        return;
+    atomic_thread_fence(memory_order_acquire);
+    if (body->adopted) {
+        blob_owner *owner = blob_owner_of(body);
+        owner->release((void *)(uintptr_t)body->public.data, owner->arg);
+    }
+    free(body);
+}

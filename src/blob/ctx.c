@@ -1,0 +1,356 @@
+/* ctx.c - contexts: cancellation and deadlines for calls that may take long.
+ *
+ * Contexts form families: a root and all that descends from it. A child holds its parent, so the root goes last, and
+ * one mutex in the root guards the links and the waiters of the whole family.
+ *
+ *     status     latched once, from 0 to -ECANCELED (set by cancel, in the whole subtree, before cancel returns) or to
+ *                -ETIMEDOUT (set by whoever first sees that the deadline has passed). Reading it takes no lock.
+ *     deadline   fixed when made, never later than the parent's.
+ *
+ * A waiter holds the caller's mutex M, so it may take the family's lock under M, never the other way round. To wake
+ * a waiter, cancel must broadcast under M (or the waiter, not asleep yet, would miss it), and yet must not hold the
+ * family's lock while it waits for M. So it pins the waiter, lets go of the family's lock, takes M, broadcasts, and unpins;
+ * a waiter does not leave wb_ctx_wait while it is pinned, which keeps its condition variable and M alive. */
+#include "blob/ctx.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+#include <wbstore/blob.h>
+
+typedef struct ctx_waiter {
+    blob_ctx *ctx;
+    pthread_cond_t *cond;
+    pthread_mutex_t *mutex;
+    struct ctx_waiter *next, *prev; /* f */
+    bool listed;                    /* f: not called by a cancel yet */
+    bool pinned;                    /* f: a cancel is about to wake it */
+} ctx_waiter;
+
+/* Guarded by: - constant, a atomic, f the family's lock (root->lock) */
+struct blob_ctx {
+    blob_ctx *root;                   /* - itself for a root */
+    blob_ctx *parent;                 /* - NULL for a root */
+    int64_t deadline_ns;              /* - WB_NEVER: none */
+    atomic_uint refs;                 /* a */
+    atomic_int status;                /* a */
+    blob_ctx *children, *next, *prev; /* f */
+    int fd;                           /* f -1 until asked for */
+    pthread_mutex_t lock;             /* in a root only, these three: the family's lock, */
+    pthread_cond_t unpinned;          /*   signalled when a waiter is let go, */
+    ctx_waiter *waiters;              /* f and all who wait on any context of the family */
+};
+
+int64_t wb_now_ns(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+int64_t wb_after_ms(int64_t now_ns, int64_t ms)
+{
+    return ms > (WB_NEVER - now_ns) / 1000000 ? WB_NEVER : now_ns + ms * 1000000;
+}
+
+static int ctx_new(blob_ctx **out, blob_ctx *parent, int64_t deadline_ns)
+{
+    blob_ctx *ctx = calloc(1, sizeof *ctx);
+
+    *out = NULL;
+    if (ctx == NULL)
+        return blob_fail(-ENOMEM, 0, "no memory for a context");
+    ctx->deadline_ns = deadline_ns;
+    ctx->fd = -1;
+    atomic_init(&ctx->refs, 1);
+    atomic_init(&ctx->status, 0);
+    if (parent == NULL) {
+        int rc = pthread_mutex_init(&ctx->lock, NULL);
+        if (rc == 0 && (rc = pthread_cond_init(&ctx->unpinned, NULL)) != 0)
+            pthread_mutex_destroy(&ctx->lock);
+        if (rc != 0) {
+            free(ctx);
+            return blob_fail(-rc, 0, "cannot make a context's lock");
+        }
+        ctx->root = ctx;
+    } else {
+        ctx->parent = wb_ctx_ref(parent);
+        ctx->root = parent->root;
+        if (parent->deadline_ns < deadline_ns)
+            ctx->deadline_ns = parent->deadline_ns;
+        pthread_mutex_lock(&ctx->root->lock);
+        atomic_store(&ctx->status, atomic_load(&parent->status));
+        ctx->next = parent->children;
+        if (ctx->next != NULL)
+            ctx->next->prev = ctx;
+        parent->children = ctx;
+        pthread_mutex_unlock(&ctx->root->lock);
+    }
+    *out = ctx;
+    return 0;
+}
+
+int blob_ctx_new(blob_ctx **out, blob_ctx *parent)
+{
+    if (out == NULL)
+        return blob_fail(-EINVAL, 0, "blob_ctx_new needs an out");
+    return ctx_new(out, parent, WB_NEVER);
+}
+
+int blob_ctx_new_timeout(blob_ctx **out, blob_ctx *parent, int64_t timeout_ms)
+{
+    if (out == NULL)
+        return blob_fail(-EINVAL, 0, "blob_ctx_new_timeout needs an out");
+    return ctx_new(out, parent, wb_after_ms(wb_now_ns(), timeout_ms > 0 ? timeout_ms : 0));
+}
+
+blob_ctx *wb_ctx_ref(blob_ctx *ctx)
+{
+    if (ctx != NULL)
+        atomic_fetch_add_explicit(&ctx->refs, 1, memory_order_relaxed);
+    return ctx;
+}
+
+void blob_ctx_free(blob_ctx *ctx)
+{
+    while (ctx != NULL && atomic_fetch_sub(&ctx->refs, 1) == 1) {
+        blob_ctx *parent = ctx->parent;
+
+        if (parent == NULL) {
+            pthread_cond_destroy(&ctx->unpinned);
+            pthread_mutex_destroy(&ctx->lock);
+        } else {
+            pthread_mutex_lock(&ctx->root->lock);
+            if (ctx->prev != NULL)
+                ctx->prev->next = ctx->next;
+            else
+                parent->children = ctx->next;
+            if (ctx->next != NULL)
+                ctx->next->prev = ctx->prev;
+            pthread_mutex_unlock(&ctx->root->lock);
+        }
+        if (ctx->fd >= 0)
+            close(ctx->fd);
+        free(ctx);
+        ctx = parent;
+    }
+}
+
+static void ctx_raise_fd(blob_ctx *ctx)
+{
+    const uint64_t one = 1;
+
+    /* The counter of an eventfd that is written at most twice cannot be full: the write cannot fail. */
+    while (ctx->fd >= 0 && write(ctx->fd, &one, sizeof one) < 0 && errno == EINTR)
+        continue;
+}
+
+/* Marks top and all below it, depth first. A context whose deadline was seen to pass keeps -ETIMEDOUT. */
+static void ctx_mark_locked(blob_ctx *top)
+{
+    blob_ctx *ctx = top;
+
+    for (;;) {
+        int running = 0;
+        atomic_compare_exchange_strong(&ctx->status, &running, -ECANCELED);
+        ctx_raise_fd(ctx);
+        if (ctx->children != NULL) {
+            ctx = ctx->children;
+            continue;
+        }
+        while (ctx != top && ctx->next == NULL)
+            ctx = ctx->parent;
+        if (ctx == top)
+            return;
+        ctx = ctx->next;
+    }
+}
+
+static void ctx_unlist_locked(blob_ctx *root, ctx_waiter *waiter)
+{
+    if (!waiter->listed)
+        return;
+    waiter->listed = false;
+    if (waiter->prev != NULL)
+        waiter->prev->next = waiter->next;
+    else
+        root->waiters = waiter->next;
+    if (waiter->next != NULL)
+        waiter->next->prev = waiter->prev;
+}
+
+static ctx_waiter *ctx_next_ended_locked(blob_ctx *root)
+{
+    ctx_waiter *waiter = root->waiters;
+
+    while (waiter != NULL && atomic_load(&waiter->ctx->status) == 0)
+        waiter = waiter->next;
+    return waiter;
+}
+
+void blob_ctx_cancel(blob_ctx *ctx)
+{
+    ctx_waiter *waiter;
+    blob_ctx *root;
+
+    if (ctx == NULL)
+        return;
+    root = wb_ctx_ref(ctx->root);
+    pthread_mutex_lock(&root->lock);
+    ctx_mark_locked(ctx);
+    while ((waiter = ctx_next_ended_locked(root)) != NULL) {
+        ctx_unlist_locked(root, waiter);
+        waiter->pinned = true;
+        pthread_mutex_unlock(&root->lock);
+        pthread_mutex_lock(waiter->mutex);
+        pthread_cond_broadcast(waiter->cond);
+        pthread_mutex_unlock(waiter->mutex);
+        pthread_mutex_lock(&root->lock);
+        waiter->pinned = false;
+        pthread_cond_broadcast(&root->unpinned);
+    }
+    pthread_mutex_unlock(&root->lock);
+    blob_ctx_free(root);
+}
+
+int blob_ctx_status(blob_ctx *ctx)
+{
+    int status = ctx != NULL ? atomic_load_explicit(&ctx->status, memory_order_acquire) : 0;
+
+    if (ctx == NULL || status != 0 || ctx->deadline_ns == WB_NEVER || wb_now_ns() < ctx->deadline_ns)
+        return status;
+    /* Only one of cancel and deadline wins, and the winner stays. */
+    return atomic_compare_exchange_strong(&ctx->status, &status, -ETIMEDOUT) ? -ETIMEDOUT : status;
+}
+
+int64_t blob_ctx_remaining_ms(blob_ctx *ctx)
+{
+    int64_t left;
+
+    if (blob_ctx_status(ctx) != 0)
+        return 0;
+    if (ctx == NULL || ctx->deadline_ns == WB_NEVER)
+        return INT64_MAX;
+    left = ctx->deadline_ns - wb_now_ns();
+    return left > 0 ? (left - 1) / 1000000 + 1 : 0;
+}
+
+int blob_ctx_fd(blob_ctx *ctx)
+{
+    int fd;
+
+    if (ctx == NULL)
+        return -1;
+    pthread_mutex_lock(&ctx->root->lock);
+    if (ctx->fd < 0) {
+        ctx->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+        if (ctx->fd < 0)
+            ctx->fd = -1;
+        else if (atomic_load(&ctx->status) == -ECANCELED)
+            ctx_raise_fd(ctx);
+    }
+    fd = ctx->fd >= 0 ? ctx->fd : blob_fail(-errno, 0, "no file descriptor to watch a context with");
+    pthread_mutex_unlock(&ctx->root->lock);
+    return fd;
+}
+
+int blob_cond_init(pthread_cond_t *cond)
+{
+    pthread_condattr_t attr;
+    int rc;
+
+    if (cond == NULL)
+        return blob_fail(-EINVAL, 0, "blob_cond_init needs a condition variable");
+    rc = pthread_condattr_init(&attr);
+    if (rc == 0) {
+        rc = pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+        if (rc == 0)
+            rc = pthread_cond_init(cond, &attr);
+        pthread_condattr_destroy(&attr);
+    }
+    return rc == 0 ? 0 : blob_fail(-rc, 0, "cannot make a condition variable");
+}
+
+/* False: ctx has ended, and the waiter is not listed. */
+static bool ctx_enlist(blob_ctx *ctx, ctx_waiter *waiter, pthread_cond_t *cond, pthread_mutex_t *mutex)
+{
+    if (ctx == NULL)
+        return true;
+    *waiter = (ctx_waiter){.ctx = ctx, .cond = cond, .mutex = mutex};
+    pthread_mutex_lock(&ctx->root->lock);
+    if (atomic_load(&ctx->status) == 0) {
+        waiter->listed = true;
+        waiter->next = ctx->root->waiters;
+        if (waiter->next != NULL)
+            waiter->next->prev = waiter;
+        ctx->root->waiters = waiter;
+    }
+    pthread_mutex_unlock(&ctx->root->lock);
+    return waiter->listed;
+}
+
+static void ctx_delist(ctx_waiter *waiter)
+{
+    blob_ctx *root;
+
+    if (waiter->ctx == NULL)
+        return;
+    root = waiter->ctx->root;
+    pthread_mutex_lock(&root->lock);
+    ctx_unlist_locked(root, waiter);
+    if (!waiter->pinned) {
+        pthread_mutex_unlock(&root->lock);
+        return;
+    }
+    /* The cancel that holds the pin may be waiting for our mutex: let it in. */
+    pthread_mutex_unlock(waiter->mutex);
+    while (waiter->pinned)
+        pthread_cond_wait(&root->unpinned, &root->lock);
+    pthread_mutex_unlock(&root->lock);
+    pthread_mutex_lock(waiter->mutex);
+}
+
+static int64_t ctx_earlier(int64_t until_ns, const blob_ctx *ctx)
+{
+    return ctx != NULL && ctx->deadline_ns < until_ns ? ctx->deadline_ns : until_ns;
+}
+
+int wb_ctx_wait(blob_ctx *a, blob_ctx *b, pthread_cond_t *cond, pthread_mutex_t *mutex, int64_t until_ns)
+{
+    ctx_waiter on_a = {0}, on_b = {0};
+    int status = blob_ctx_status(a);
+
+    if (status == 0)
+        status = blob_ctx_status(b);
+    if (status != 0)
+        return status;
+    if (ctx_enlist(a, &on_a, cond, mutex) && ctx_enlist(b, &on_b, cond, mutex)) {
+        until_ns = ctx_earlier(ctx_earlier(until_ns, a), b);
+        if (until_ns == WB_NEVER) {
+            pthread_cond_wait(cond, mutex);
+        } else {
+            struct timespec until = {.tv_sec = (time_t)(until_ns / 1000000000),
+                                     .tv_nsec = (long)(until_ns % 1000000000)};
+            pthread_cond_timedwait(cond, mutex, &until);
+        }
+    }
+    ctx_delist(&on_a);
+    ctx_delist(&on_b);
+    status = blob_ctx_status(a);
+    return status != 0 ? status : blob_ctx_status(b);
+}
+
+int blob_ctx_wait(blob_ctx *ctx, pthread_cond_t *cond, pthread_mutex_t *mutex)
+{
+    int status;
+
+    if (cond == NULL || mutex == NULL)
+        return blob_fail(-EINVAL, 0, "blob_ctx_wait needs a condition variable and its mutex");
+    status = wb_ctx_wait(ctx, NULL, cond, mutex, WB_NEVER);
+    return status == 0 ? 0 : blob_fail(status, 0, NULL);
+}
