@@ -2,8 +2,8 @@
  *
  * One allocation holds the public part, the count and, unless the bytes were adopted, the bytes themselves:
  *
- *     [ data | size | refs | adopted? ]  [ payload ... ]            made by copy or alloc
- *     [ data | size | refs | adopted? ]  [ release | arg ]          made by adopt
+ *     [ data | size | refs | adopted? ]  [ head ]  [ payload ... ]   made by copy or alloc; a store may ask for a head
+ *     [ data | size | refs | adopted? ]  [ release | arg ]           made by adopt
  *
  * The public part stands first, so a blob * is the allocation. */
 #include "blob/blob.h"
@@ -40,30 +40,39 @@ static blob_body *blob_body_new(size_t room)
     return body;
 }
 
-int wb_blob_new_tail(blob **out, size_t size, size_t tail, void **writable)
+int wb_blob_new(blob **out, size_t head_size, size_t size, void **head, void **writable)
 {
-    blob_body *body = tail <= SIZE_MAX - size ? blob_body_new(size + tail) : NULL;
+    /* The payload starts where malloc's own alignment would put it. */
+    size_t front = (sizeof(blob_body) + head_size + 15) / 16 * 16 - sizeof(blob_body);
+    blob_body *body = size <= SIZE_MAX - front ? blob_body_new(front + size) : NULL;
 
     *out = NULL;
-    *writable = NULL;
     if (body == NULL)
         return blob_fail(-ENOMEM, 0, "no memory for a blob of %zu bytes", size);
-    *writable = body + 1;
-    body->public.data = body + 1;
+    *head = body + 1;
+    *writable = (unsigned char *)(body + 1) + front;
+    body->public.data = *writable;
     body->public.size = size;
     *out = &body->public;
     return 0;
 }
 
+void *wb_blob_head(const blob *b)
+{
+    return (blob_body *)(uintptr_t)b + 1;
+}
+
 int blob_new_alloc(blob **out, size_t size, void **writable)
 {
+    void *head;
+
     if (out != NULL)
         *out = NULL;
     if (writable != NULL)
         *writable = NULL;
     if (out == NULL || writable == NULL)
         return blob_fail(-EINVAL, 0, "blob_new_alloc needs both outs");
-    return wb_blob_new_tail(out, size, 0, writable);
+    return wb_blob_new(out, 0, size, &head, writable);
 }
 
 int blob_new_copy(blob **out, const void *data, size_t size)

@@ -210,3 +210,11 @@ int64_t wb_store_in_doubt_ms(blob_store *s)
 
     return ms > 0 ? ms : 0;
 }
+
+int wb_list_end(int verdict)
+{
+    if (verdict == BLOB_LIST_STOP)
+        return 0;
+    return verdict < 0 ? verdict
+                       : store_bad("list", "the callback's verdict is neither 0, BLOB_LIST_STOP nor negative");
+}

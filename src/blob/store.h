@@ -14,4 +14,7 @@
 unsigned wb_store_traits(blob_store *s);     /* 0 where the store does not say */
 int64_t wb_store_in_doubt_ms(blob_store *s); /* likewise */
 
+/* What a listing returns once its callback has answered it with a verdict that is not 0. */
+int wb_list_end(int verdict);
+
 #endif
