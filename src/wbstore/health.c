@@ -1,0 +1,60 @@
+/* health.c - whether the base as a whole is down, and how long to wait before it is tried again.
+ *
+ *     up --(five failures in a row, no success between)--> down --(one answer)--> up
+ *
+ * While it is down there is one attempt at a time, another blob each time, with backoff between them: an outage costs
+ * a countable number of attempts, and a blob that fails for a reason of its own cannot make the base look down for long. Each
+ * turn is counted, so that the events tell of every one, in order, however late they are delivered. */
+#include "wbstore/health.h"
+
+#include <string.h>
+
+#define HEALTH_FAILURES_MAX 5
+
+static uint64_t health_random(wbstore *w)
+{
+    w->random ^= w->random << 13;
+    w->random ^= w->random >> 7;
+    w->random ^= w->random << 17;
+    return w->random;
+}
+
+int64_t wb_backoff_due_ns(wbstore *w, unsigned number, int64_t retry_after_ms)
+{
+    int64_t cap_ms = w->options.retry_min_ms, wait_ns;
+
+    for (; number > 1 && cap_ms < w->options.retry_max_ms; number--)
+        cap_ms = cap_ms > w->options.retry_max_ms / 2 ? w->options.retry_max_ms : 2 * cap_ms;
+    wait_ns = (int64_t)(health_random(w) % ((uint64_t)cap_ms * 1000000 + 1));
+    if (retry_after_ms > wait_ns / 1000000)
+        return wb_after_ms(wb_now_ns(), retry_after_ms);
+    return wb_now_ns() + wait_ns;
+}
+
+void wb_base_answered(wbstore *w)
+{
+    w->failures = 0;
+    if (!w->down)
+        return;
+    w->down = false;
+    w->base_turns++;
+    wb_ledger_all_due(&w->ledger, wb_now_ns());
+    wb_house_wake(w);
+}
+
+void wb_base_failed(wbstore *w, int status, int64_t retry_after_ms, const char *text, bool probe)
+{
+    if (!w->down && ++w->failures >= HEALTH_FAILURES_MAX) {
+        w->down = true;
+        w->probes = 0;
+        w->base_turns++;
+        probe = true;
+        wb_house_wake(w);
+    }
+    if (!w->down)
+        return;
+    w->down_status = status;
+    memcpy(w->down_text, text, sizeof w->down_text);
+    if (probe)
+        w->probe_due_ns = wb_backoff_due_ns(w, ++w->probes, retry_after_ms);
+}

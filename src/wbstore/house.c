@@ -1,0 +1,234 @@
+/* house.c - the housekeeper: one thread from new to stop, for what no upload, however long it hangs, may hold up.
+ *
+ *     takes up what the buffer held at the start      tells the host of events
+ *     starts a writer when that failed before         joins writers that have gone
+ *     lifts the bound on writers of a fast base when those it has are stuck */
+#include "wbstore/health.h"
+#include "wbstore/wrapper.h"
+
+#include <errno.h>
+
+#include <string.h>
+
+#define HOUSE_STUCK_MS 10
+#define HOUSE_TELL_MAX 8
+
+void wb_house_wake(wbstore *w)
+{
+    pthread_cond_signal(&w->house);
+}
+
+/* ---- taking up what is in the buffer ---- */
+
+typedef struct take_up {
+    wbstore *w;
+    blob_ctx *ctx;
+} take_up;
+
+/* A listing may show what was removed since, and what a put is about to enter by itself. So the key is held, as a put holds
+ * it, while the buffer is asked again: then nobody can remove the bytes between the answer and the entry. */
+static int take_up_key(void *arg, blob_key key, uint64_t listed_size)
+{
+    const take_up *t = arg;
+    wbstore *w = t->w;
+    uint64_t size;
+    wb_entry *e;
+    int rc = wb_closed(w);
+
+    (void)listed_size;
+    if (rc != 0)
+        return rc;
+    pthread_mutex_lock(&w->lock);
+    e = wb_ledger_make(&w->ledger, key);
+    if (e == NULL || e->state != WB_ABSENT || e->putters > 0) {
+        pthread_mutex_unlock(&w->lock);
+        return e == NULL ? -ENOMEM : 0;
+    }
+    e->putters++;
+    pthread_mutex_unlock(&w->lock);
+    rc = blob_store_size(w->buf, t->ctx, key, &size);
+    pthread_mutex_lock(&w->lock);
+    e->putters--;
+    if (rc == 0 && e->state == WB_ABSENT) {
+        wb_ledger_join(&w->ledger, e, 0, size, wb_now_ns() / 1000000);
+        w->resumed++;
+    }
+    if (e->removers > 0)
+        pthread_cond_broadcast(&w->turn);
+    wb_ledger_settle(&w->ledger, e);
+    wb_unlock_and_work(w);
+    return rc == BLOB_NOT_FOUND || rc == BLOB_CORRUPT ? 0 : rc;
+}
+
+int wb_take_up(wbstore *w, blob_ctx *ctx)
+{
+    take_up t = {.w = w, .ctx = ctx};
+
+    return blob_store_list(w->buf, ctx, blob_key_of(NULL, 0), take_up_key, &t);
+}
+
+int wbstore_rescan(wbstore *w, blob_ctx *ctx)
+{
+    int rc = w != NULL ? wb_closed(w) : blob_fail(-EINVAL, 0, "rescan: no wrapper");
+
+    return rc == 0 ? wb_take_up(w, ctx) : rc;
+}
+
+static void house_resume(wbstore *w)
+{
+    blob_error error;
+    int rc;
+
+    pthread_mutex_unlock(&w->lock);
+    rc = wb_take_up(w, w->run);
+    blob_last_error(&error);
+    pthread_mutex_lock(&w->lock);
+    w->resume_status = rc;
+    w->resuming = rc != 0;
+    if (rc != 0 && blob_ctx_status(w->run) == 0) {
+        wb_note_failure(w, rc, error.text);
+        w->resume_due_ns = wb_backoff_due_ns(w, ++w->resume_tries, 0);
+    }
+    pthread_cond_broadcast(&w->settled);
+}
+
+/* ---- events ---- */
+
+static void house_call(wbstore *w, const wbstore_event *event)
+{
+    pthread_mutex_unlock(&w->lock);
+    w->options.on_event(w->options.event_arg, event);
+    pthread_mutex_lock(&w->lock);
+}
+
+static void house_tell_turn(wbstore *w)
+{
+    char text[sizeof w->down_text];
+    bool down = ++w->base_turns_told % 2 == 1;
+    wbstore_event event = {.kind = down ? WBSTORE_EVENT_BASE_DOWN : WBSTORE_EVENT_BASE_UP, .text = text};
+
+    text[0] = '\0';
+    if (down) {
+        memcpy(text, w->down_text, sizeof text);
+        event.status = w->down_status;
+    }
+    house_call(w, &event);
+}
+
+typedef struct parked_news {
+    int status;
+    size_t key_size;
+    unsigned char key[BLOB_KEY_MAX];
+    char text[sizeof((blob_error *)0)->text];
+} parked_news;
+
+static void house_tell_parked(wbstore *w)
+{
+    parked_news news[HOUSE_TELL_MAX];
+    size_t count = 0;
+
+    for (wb_entry *e = w->ledger.parked.head; e != NULL && count < HOUSE_TELL_MAX; e = e->next) {
+        if (!e->untold)
+            continue;
+        e->untold = false;
+        news[count].status = e->attempt->status;
+        news[count].key_size = e->key_size;
+        memcpy(news[count].key, e->key, e->key_size);
+        memcpy(news[count].text, e->attempt->text, sizeof news[count].text);
+        count++;
+    }
+    if (count == 0)
+        w->parked_untold = 0; /* those that were left are parked no more */
+    for (size_t i = 0; i < count; i++) {
+        wbstore_event event = {.kind = WBSTORE_EVENT_PARKED,
+                               .key = blob_key_of(news[i].key, news[i].key_size),
+                               .status = news[i].status,
+                               .text = news[i].text};
+        house_call(w, &event);
+    }
+}
+
+/* Tells one piece of news. False: there is none. */
+static bool house_tells(wbstore *w)
+{
+    if (w->options.on_event == NULL)
+        return false;
+    if (w->base_turns_told != w->base_turns) {
+        house_tell_turn(w);
+    } else if (w->parked_untold > 0) {
+        house_tell_parked(w);
+    } else if (w->drained_untold) {
+        w->drained_untold = false;
+        house_call(w, &(wbstore_event){.kind = WBSTORE_EVENT_DRAINED, .text = ""});
+    } else {
+        return false;
+    }
+    return true;
+}
+
+/* ---- the thread ---- */
+
+static void house_start_writer(wbstore *w)
+{
+    w->spawn_due_ns = WB_NEVER;
+    wb_unlock_and_work(w);
+    pthread_mutex_lock(&w->lock);
+}
+
+/* The writers of a fast base were bounded, and there is work. Are they at it? */
+static void house_look_at_writers(wbstore *w, uint64_t *picks)
+{
+    if (!wb_work_is_ready(w, wb_now_ns())) {
+        w->held_back = false;
+    } else if (w->picks == *picks) {
+        w->held_back = false; /* whoever is held back next says so again */
+        wb_unlock_and_work_harder(w);
+        pthread_mutex_lock(&w->lock);
+    }
+    *picks = w->picks;
+}
+
+static int64_t house_next_ns(const wbstore *w)
+{
+    int64_t until_ns = w->resuming && w->resume_due_ns < w->spawn_due_ns ? w->resume_due_ns : w->spawn_due_ns;
+    int64_t look_ns = w->held_back ? wb_after_ms(wb_now_ns(), HOUSE_STUCK_MS) : WB_NEVER;
+
+    return look_ns < until_ns ? look_ns : until_ns;
+}
+
+static void *house_run(void *arg)
+{
+    wbstore *w = arg;
+    uint64_t picks = 0;
+
+    pthread_mutex_lock(&w->lock);
+    while (blob_ctx_status(w->run) == 0) {
+        wb_writers_join_finished(w);
+        if (w->resuming && wb_now_ns() >= w->resume_due_ns)
+            house_resume(w);
+        else if (wb_now_ns() >= w->spawn_due_ns)
+            house_start_writer(w);
+        else if (!house_tells(w)) {
+            wb_ctx_wait(w->run, NULL, &w->house, &w->lock, house_next_ns(w));
+            if (w->held_back)
+                house_look_at_writers(w, &picks);
+        }
+    }
+    while (house_tells(w))
+        continue;
+    /* Everybody who waits on the wrapper watches `run` too and has been woken by its end. */
+    wb_thread_ends(w);
+    pthread_mutex_unlock(&w->lock);
+    return NULL;
+}
+
+int wb_house_start(wbstore *w)
+{
+    int rc;
+
+    pthread_mutex_lock(&w->lock); /* it must not run before its own name is known */
+    rc = wb_thread_start(&w->housekeeper, house_run, w, 0);
+    w->threads = rc == 0;
+    pthread_mutex_unlock(&w->lock);
+    return rc;
+}

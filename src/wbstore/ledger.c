@@ -1,0 +1,417 @@
+/* ledger.c - the record of what is not in the base yet.
+ *
+ *     buckets    key -> entry; linear hashing: each new entry splits at most one bucket, so no put ever waits for a
+ *                rehash of all. Segments of buckets never move.
+ *     active     entries in the order of their tickets; sync and wait look at its head only
+ *     cursor     where the queued ones begin; sending oldest first is a walk of the cursor
+ *     heap       those who wait for their next attempt, by time
+ *     parked     those who wait for nobody; apart, so that they do not hold up what is behind them
+ *
+ * Memory for a failure is taken before an upload begins (wb_attempt), so a base that fails cannot fail us too. */
+#include "wbstore/ledger.h"
+#include "blob/ctx.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define LEDGER_SEGMENT 1024 /* buckets in a segment */
+
+/* ---- by key ---- */
+
+static uint64_t ledger_hash(const wb_ledger *l, blob_key key)
+{
+    const unsigned char *at = key.data;
+    uint64_t hash = l->seed ^ key.size, word;
+
+    for (size_t left = key.size; left > 0;) {
+        size_t n = left < sizeof word ? left : sizeof word;
+        word = 0;
+        memcpy(&word, at, n);
+        hash = (hash ^ word) * 0x9e3779b97f4a7c15u;
+        hash ^= hash >> 29;
+        at += n;
+        left -= n;
+    }
+    hash *= 0xbf58476d1ce4e5b9u;
+    return hash ^ hash >> 32;
+}
+
+/* Linear hashing: a hash goes by its bits in mask, or by one bit less where that bucket is yet to come. */
+static size_t ledger_bucket(const wb_ledger *l, uint64_t hash)
+{
+    return (hash & l->mask) < l->buckets ? hash & l->mask : hash & l->mask >> 1;
+}
+
+static wb_entry **ledger_head(const wb_ledger *l, size_t bucket)
+{
+    return &l->segments[bucket / LEDGER_SEGMENT][bucket % LEDGER_SEGMENT];
+}
+
+/* Without memory the table stays as it is, with longer chains: slower, still right. */
+static void ledger_grow(wb_ledger *l)
+{
+    size_t added = l->buckets, segment = added / LEDGER_SEGMENT;
+    wb_entry **from, **to;
+
+    if (segment == l->segments_room) {
+        wb_entry ***segments = realloc(l->segments, 2 * l->segments_room * sizeof *segments);
+        if (segments == NULL)
+            return;
+        memset(segments + l->segments_room, 0, l->segments_room * sizeof *segments);
+        l->segments = segments;
+        l->segments_room *= 2;
+    }
+    if (l->segments[segment] == NULL && (l->segments[segment] = calloc(LEDGER_SEGMENT, sizeof **l->segments)) == NULL)
+        return;
+    l->buckets++;
+    if (added > l->mask)
+        l->mask = l->mask << 1 | 1;
+    from = ledger_head(l, added & l->mask >> 1);
+    to = ledger_head(l, added);
+    while (*from != NULL) {
+        wb_entry *e = *from;
+        if (ledger_bucket(l, ledger_hash(l, wb_entry_key(e))) == added) {
+            *from = e->chain;
+            e->chain = *to;
+            *to = e;
+        } else {
+            from = &e->chain;
+        }
+    }
+}
+
+static void ledger_shrink_to_first_segment(wb_ledger *l)
+{
+    for (size_t i = 1; i < l->segments_room && l->segments[i] != NULL; i++) {
+        free(l->segments[i]);
+        l->segments[i] = NULL;
+    }
+    l->buckets = LEDGER_SEGMENT;
+    l->mask = LEDGER_SEGMENT - 1;
+}
+
+int wb_ledger_init(wb_ledger *l, uint64_t seed)
+{
+    *l = (wb_ledger){.seed = seed, .segments_room = 4, .buckets = LEDGER_SEGMENT, .mask = LEDGER_SEGMENT - 1};
+    l->segments = calloc(l->segments_room, sizeof *l->segments);
+    if (l->segments != NULL)
+        l->segments[0] = calloc(LEDGER_SEGMENT, sizeof **l->segments);
+    if (l->segments == NULL || l->segments[0] == NULL) {
+        free(l->segments);
+        return blob_fail(-ENOMEM, 0, "no memory for a ledger");
+    }
+    return 0;
+}
+
+void wb_ledger_free(wb_ledger *l)
+{
+    if (l->segments == NULL)
+        return;
+    for (size_t i = 0; i < l->buckets; i++) {
+        for (wb_entry *e = *ledger_head(l, i), *next; e != NULL; e = next) {
+            next = e->chain;
+            free(e->attempt);
+            free(e);
+        }
+    }
+    ledger_shrink_to_first_segment(l);
+    free(l->segments[0]);
+    free(l->segments);
+    free(l->heap);
+    l->segments = NULL;
+}
+
+wb_entry *wb_ledger_find(const wb_ledger *l, blob_key key)
+{
+    wb_entry *e = *ledger_head(l, ledger_bucket(l, ledger_hash(l, key)));
+
+    while (e != NULL && (e->key_size != key.size || (key.size > 0 && memcmp(e->key, key.data, key.size) != 0)))
+        e = e->chain;
+    return e;
+}
+
+wb_entry *wb_ledger_make(wb_ledger *l, blob_key key)
+{
+    wb_entry *e = wb_ledger_find(l, key), **head;
+
+    if (e != NULL)
+        return e;
+    e = malloc(sizeof *e + key.size);
+    if (e == NULL) {
+        blob_fail(-ENOMEM, 0, "no memory for the ledger");
+        return NULL;
+    }
+    *e = (wb_entry){.key_size = (uint8_t)key.size};
+    if (key.size > 0)
+        memcpy(e->key, key.data, key.size);
+    if (l->entries >= l->buckets)
+        ledger_grow(l);
+    head = ledger_head(l, ledger_bucket(l, ledger_hash(l, key)));
+    e->chain = *head;
+    *head = e;
+    l->entries++;
+    return e;
+}
+
+void wb_ledger_settle(wb_ledger *l, wb_entry *e)
+{
+    wb_entry **at;
+
+    if (e->state != WB_ABSENT || e->hand != WB_HAND_NONE || e->putters > 0 || e->removers > 0)
+        return;
+    at = ledger_head(l, ledger_bucket(l, ledger_hash(l, wb_entry_key(e))));
+    while (*at != e)
+        at = &(*at)->chain;
+    *at = e->chain;
+    if (e->attempt != NULL)
+        wb_attempt_free(l, e->attempt);
+    free(e);
+    if (--l->entries == 0)
+        ledger_shrink_to_first_segment(l);
+}
+
+/* ---- in order ---- */
+
+static void list_insert_after(wb_list *list, wb_entry *at, wb_entry *e)
+{
+    e->prev = at;
+    e->next = at != NULL ? at->next : list->head;
+    *(e->prev != NULL ? &e->prev->next : &list->head) = e;
+    *(e->next != NULL ? &e->next->prev : &list->tail) = e;
+}
+
+static void list_remove(wb_list *list, wb_entry *e)
+{
+    *(e->prev != NULL ? &e->prev->next : &list->head) = e->next;
+    *(e->next != NULL ? &e->next->prev : &list->tail) = e->prev;
+    e->prev = e->next = NULL;
+}
+
+static bool entry_resumed(const wb_entry *e)
+{
+    return e->order < WB_ORDER_TICKETS;
+}
+
+static void active_insert_after(wb_ledger *l, wb_entry *at, wb_entry *e)
+{
+    list_insert_after(&l->active, at, e);
+    if (entry_resumed(e) && at == l->resumed_last)
+        l->resumed_last = e;
+    l->active_blobs++;
+}
+
+static void active_remove(wb_ledger *l, wb_entry *e)
+{
+    if (l->resumed_last == e)
+        l->resumed_last = e->prev;
+    if (l->cursor == e)
+        l->cursor = e->next;
+    list_remove(&l->active, e);
+    l->active_blobs--;
+}
+
+/* Back among the active, in its place. What is older and still active is being sent or waits; those are walked. */
+static void active_return(wb_ledger *l, wb_entry *e)
+{
+    wb_entry *at = entry_resumed(e) ? NULL : l->resumed_last, *next;
+
+    while ((next = at != NULL ? at->next : l->active.head) != NULL && next->order < e->order)
+        at = next;
+    active_insert_after(l, at, e);
+}
+
+static void parked_insert(wb_ledger *l, wb_entry *e)
+{
+    wb_entry *at = l->parked.tail;
+
+    while (at != NULL && at->order > e->order)
+        at = at->prev;
+    list_insert_after(&l->parked, at, e);
+    l->parked_blobs++;
+}
+
+void wb_ledger_free_to_send(wb_ledger *l, wb_entry *e)
+{
+    if (e->state == WBSTORE_QUEUED && (l->cursor == NULL || e->order < l->cursor->order))
+        l->cursor = e;
+}
+
+/* ---- those who wait ---- */
+
+static void heap_set(wb_ledger *l, size_t at, wb_attempt *a)
+{
+    l->heap[at] = a;
+    a->heap_at = at;
+}
+
+static void heap_rise(wb_ledger *l, size_t at, wb_attempt *a)
+{
+    for (; at > 0 && l->heap[(at - 1) / 2]->due_ns > a->due_ns; at = (at - 1) / 2)
+        heap_set(l, at, l->heap[(at - 1) / 2]);
+    heap_set(l, at, a);
+}
+
+static void heap_add(wb_ledger *l, wb_attempt *a)
+{
+    heap_rise(l, l->waiting++, a);
+}
+
+static void heap_remove(wb_ledger *l, const wb_attempt *a)
+{
+    size_t at = a->heap_at, child;
+    wb_attempt *last = l->heap[--l->waiting];
+
+    if (last == a)
+        return;
+    for (; (child = 2 * at + 1) < l->waiting; at = child) {
+        if (child + 1 < l->waiting && l->heap[child + 1]->due_ns < l->heap[child]->due_ns)
+            child++;
+        if (l->heap[child]->due_ns >= last->due_ns)
+            break;
+        heap_set(l, at, l->heap[child]);
+    }
+    heap_rise(l, at, last);
+}
+
+int64_t wb_ledger_due_ns(const wb_ledger *l)
+{
+    return l->waiting > 0 ? l->heap[0]->due_ns : WB_NEVER;
+}
+
+void wb_ledger_all_due(wb_ledger *l, int64_t now_ns)
+{
+    for (size_t i = 0; i < l->waiting; i++)
+        l->heap[i]->due_ns = now_ns; /* all the same: still a heap */
+}
+
+wb_attempt *wb_attempt_new(wb_ledger *l)
+{
+    wb_attempt *a;
+
+    if (l->attempts == l->heap_room) {
+        size_t room = l->heap_room > 0 ? 2 * l->heap_room : 64;
+        wb_attempt **heap = realloc(l->heap, room * sizeof(wb_attempt *));
+        if (heap == NULL)
+            return NULL;
+        l->heap = heap;
+        l->heap_room = room;
+    }
+    a = calloc(1, sizeof *a);
+    if (a != NULL)
+        l->attempts++;
+    return a;
+}
+
+void wb_attempt_free(wb_ledger *l, wb_attempt *a)
+{
+    if (a == NULL)
+        return;
+    l->attempts--;
+    free(a);
+}
+
+/* ---- states ---- */
+
+void wb_ledger_join(wb_ledger *l, wb_entry *e, uint64_t ticket, uint64_t size, int64_t now_ms)
+{
+    e->order = ticket > 0 ? wb_order_of(ticket) : ++l->resumed;
+    e->size = size;
+    e->since_ms = now_ms;
+    e->state = WBSTORE_QUEUED;
+    l->bytes += size;
+    l->key_bytes += e->key_size;
+    active_insert_after(l, ticket > 0 ? l->active.tail : l->resumed_last, e);
+    wb_ledger_free_to_send(l, e);
+}
+
+/* Out of whatever structure its state keeps it in, but for the active list, where the three active states share a place. */
+static void ledger_let_go(wb_ledger *l, wb_entry *e)
+{
+    switch (e->state) {
+    case WBSTORE_SENDING:
+        l->sending--;
+        break;
+    case WBSTORE_WAITING:
+        heap_remove(l, e->attempt);
+        break;
+    case WBSTORE_PARKED:
+        list_remove(&l->parked, e);
+        l->parked_blobs--;
+        e->untold = false;
+        break;
+    default:
+        break;
+    }
+}
+
+void wb_ledger_move(wb_ledger *l, wb_entry *e, wbstore_state state)
+{
+    bool was_parked = e->state == WBSTORE_PARKED;
+
+    ledger_let_go(l, e);
+    e->state = (uint8_t)state;
+    if (was_parked && state != WBSTORE_PARKED)
+        active_return(l, e);
+    switch (state) {
+    case WBSTORE_QUEUED:
+        wb_ledger_free_to_send(l, e);
+        break;
+    case WBSTORE_SENDING:
+        l->sending++;
+        break;
+    case WBSTORE_WAITING:
+        heap_add(l, e->attempt);
+        break;
+    case WBSTORE_PARKED:
+        if (!was_parked)
+            active_remove(l, e);
+        parked_insert(l, e);
+        break;
+    }
+}
+
+void wb_ledger_leave(wb_ledger *l, wb_entry *e)
+{
+    bool was_parked = e->state == WBSTORE_PARKED;
+
+    ledger_let_go(l, e);
+    if (!was_parked)
+        active_remove(l, e);
+    l->bytes -= e->size;
+    l->key_bytes -= e->key_size;
+    e->state = WB_ABSENT;
+    e->vouched = false;
+}
+
+void wb_ledger_resize(wb_ledger *l, wb_entry *e, uint64_t size)
+{
+    l->bytes = l->bytes - e->size + size;
+    e->size = size;
+}
+
+wb_entry *wb_ledger_next(wb_ledger *l, int64_t now_ns, bool probing)
+{
+    if (!probing && wb_ledger_due_ns(l) <= now_ns)
+        return l->heap[0]->entry;
+    while (l->cursor != NULL &&
+           (l->cursor->state != WBSTORE_QUEUED || l->cursor->hand != WB_HAND_NONE || l->cursor->removers > 0))
+        l->cursor = l->cursor->next;
+    if (l->cursor != NULL)
+        return l->cursor;
+    return probing && l->waiting > 0 ? l->heap[0]->entry : NULL;
+}
+
+static uint64_t ledger_before(const wb_list *list, uint64_t safe)
+{
+    const wb_entry *first = list->head;
+
+    if (first == NULL || first->order > wb_order_of(safe))
+        return safe;
+    return entry_resumed(first) ? 0 : first->order - WB_ORDER_TICKETS - 1;
+}
+
+uint64_t wb_ledger_safe_ticket(const wb_ledger *l, uint64_t last)
+{
+    return ledger_before(&l->parked, ledger_before(&l->active, last));
+}

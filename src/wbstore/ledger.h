@@ -1,0 +1,113 @@
+/* ledger.h - what is not in the base yet: an entry for every pending key, and for every key that somebody works on.
+ *
+ * The ledger is plain data: whoever calls holds the wrapper's lock. Every function costs the same whatever the backlog,
+ * but for those that say otherwise. */
+#ifndef WB_LEDGER_H
+#define WB_LEDGER_H
+
+#include <stdbool.h>
+#include <wbstore/wbstore.h>
+
+/* An entry's state is a wbstore_state, or this: not pending, here only because somebody works on its key. */
+#define WB_ABSENT 0
+
+/* Who works on a key (DESIGN: one hand per key). Puts into the buffer are no hand: they are counted in `putters`. */
+typedef enum wb_hand {
+    WB_HAND_NONE = 0,
+    WB_HAND_UPLOAD, /* a writer: from reading the buffer to removing from it */
+    WB_HAND_CALLER  /* a delete, a put with replace, or a put that is written through */
+} wb_hand;
+
+/* What is known of an entry's uploads. Made before its first one begins, so that a failure needs no memory. */
+typedef struct wb_attempt {
+    struct wb_entry *entry;
+    blob_ctx *ctx;   /* of the attempt under way, for a delete to cancel; NULL between attempts */
+    int64_t due_ns;  /* when to try again, while WAITING */
+    size_t heap_at;  /* place in the heap of those who wait */
+    unsigned number; /* attempts begun */
+    int status;      /* of the last failure */
+    char text[sizeof((blob_error *)0)->text];
+} wb_attempt;
+
+typedef struct wb_entry {
+    struct wb_entry *chain;       /* next in its bucket */
+    struct wb_entry *prev, *next; /* in the active or the parked list */
+    uint64_t order;               /* its place among the pending: wb_order_of a ticket, below that for a resumed blob */
+    uint64_t size;                /* payload bytes */
+    int64_t since_ms;             /* when it became pending */
+    wb_attempt *attempt;          /* NULL before the first upload */
+    uint32_t writes;   /* how often a put has stored its bytes: nobody removes what was written after he began */
+    uint16_t putters;  /* puts that are writing its bytes now */
+    uint16_t removers; /* deletes and puts with replace, waiting or at work */
+    uint8_t state;
+    uint8_t hand;
+    bool vouched : 1;  /* a put of this process has stored the bytes: a duplicate may rely on them */
+    bool removing : 1; /* the buffered copy is being removed: who wants to write waits for his turn */
+    bool awaited : 1;  /* somebody waits for this key to settle */
+    bool untold : 1;   /* parked, and no event has said so yet */
+    uint8_t key_size;
+    unsigned char key[];
+} wb_entry;
+
+typedef struct wb_list {
+    wb_entry *head, *tail;
+} wb_list;
+
+typedef struct wb_ledger {
+    wb_entry ***segments; /* hash buckets, in segments that never move; grows one bucket at a time */
+    size_t segments_room, buckets, mask, entries;
+    uint64_t seed;
+
+    wb_list active;         /* QUEUED, SENDING and WAITING entries in order */
+    wb_list parked;         /* PARKED entries in order */
+    wb_entry *resumed_last; /* the last active entry that was resumed */
+    wb_entry *cursor;       /* no entry before it is QUEUED and free to be sent */
+    uint64_t resumed;       /* blobs resumed so far: they come before every ticket */
+
+    wb_attempt **heap; /* WAITING attempts, earliest first; has room for every attempt there is */
+    size_t waiting, heap_room, attempts;
+
+    uint64_t active_blobs, parked_blobs, sending;
+    uint64_t bytes, key_bytes; /* of active and parked */
+} wb_ledger;
+
+int wb_ledger_init(wb_ledger *l, uint64_t seed);
+void wb_ledger_free(wb_ledger *l); /* and every entry, whatever its state */
+
+wb_entry *wb_ledger_find(const wb_ledger *l, blob_key key);
+wb_entry *wb_ledger_make(wb_ledger *l, blob_key key); /* finds it or adds it as WB_ABSENT; NULL: no memory */
+void wb_ledger_settle(wb_ledger *l, wb_entry *e);     /* drops it if it is absent and nobody works on it */
+static inline blob_key wb_entry_key(const wb_entry *e)
+{
+    return blob_key_of(e->key, e->key_size);
+}
+
+/* Resumed blobs count as oldest: theirs are the places 1, 2 ...; those of tickets start here. */
+#define WB_ORDER_TICKETS (UINT64_C(1) << 62)
+static inline uint64_t wb_order_of(uint64_t ticket)
+{
+    return WB_ORDER_TICKETS + ticket;
+}
+
+/* From WB_ABSENT to WBSTORE_QUEUED. ticket: above all that were joined before, or 0 for a resumed blob. */
+void wb_ledger_join(wb_ledger *l, wb_entry *e, uint64_t ticket, uint64_t size, int64_t now_ms);
+/* Between the pending states. From SENDING or WAITING to the others, from PARKED to QUEUED; to WAITING with the time in
+ * e->attempt->due_ns. Costs as much as there are older blobs being sent or waiting. */
+void wb_ledger_move(wb_ledger *l, wb_entry *e, wbstore_state state);
+void wb_ledger_leave(wb_ledger *l, wb_entry *e); /* from any pending state to WB_ABSENT */
+void wb_ledger_resize(wb_ledger *l, wb_entry *e, uint64_t size);
+void wb_ledger_free_to_send(wb_ledger *l, wb_entry *e); /* call when the hand on a QUEUED entry was let go */
+
+/* The next entry to send, NULL if there is none: one that has waited long enough, else the oldest queued. Probing a base
+ * that is down, another blob each time: the oldest queued, else the one that has waited longest. It stays as it is. */
+wb_entry *wb_ledger_next(wb_ledger *l, int64_t now_ns, bool probing);
+int64_t wb_ledger_due_ns(const wb_ledger *l); /* when the first of those who wait is due; WB_NEVER: nobody waits */
+void wb_ledger_all_due(wb_ledger *l, int64_t now_ns); /* costs as much as there are who wait */
+
+wb_attempt *wb_attempt_new(wb_ledger *l); /* NULL: no memory */
+void wb_attempt_free(wb_ledger *l, wb_attempt *a);
+
+/* Everything up to this ticket is settled; last: the last ticket given. */
+uint64_t wb_ledger_safe_ticket(const wb_ledger *l, uint64_t last);
+
+#endif

@@ -1,0 +1,263 @@
+/* put.c - cas_put: the blob's address, its bytes into the buffer, its entry into the ledger.
+ *
+ * The bytes are written with no lock held; the entry's `putters` keeps it, and keeps others from removing the bytes. The
+ * blob is pending from the moment that the buffer has it. What is pending already need not be written again, if the bytes
+ * in the buffer can be relied on: that is, if a put of this process wrote them (`vouched`), no delete is at work that may
+ * take them away, and they were not found corrupt. Otherwise they are written over. */
+#include "wbstore/wrapper.h"
+
+#include <errno.h>
+#include <string.h>
+
+typedef struct put_request {
+    wbstore *w;
+    blob_ctx *ctx;
+    blob_key key;
+    blob_view data;
+    bool reserved; /* room is reserved for it */
+    uint64_t ticket;
+} put_request;
+
+/* Statuses of a buffer's put after which the blob is certainly not stored. */
+static bool put_refused(int status)
+{
+    switch (status) {
+    case BLOB_EXISTS:
+    case BLOB_FULL:
+    case BLOB_REJECTED:
+    case BLOB_DENIED:
+    case -ENOSPC:
+    case -EINVAL:
+    case -ENOMEM:
+        return true;
+    default:
+        return false;
+    }
+}
+
+static bool put_is_pending(const wb_entry *e)
+{
+    return e != NULL && e->state != WB_ABSENT;
+}
+
+static bool put_may_rely_on(const wb_entry *e)
+{
+    return put_is_pending(e) && e->vouched && e->removers == 0 && e->state != WBSTORE_PARKED;
+}
+
+static void put_unreserve(put_request *r)
+{
+    if (r->reserved)
+        wb_room_return(r->w, r->data.size);
+    r->reserved = false;
+}
+
+static int put_as_duplicate(put_request *r)
+{
+    r->w->deduplicated++;
+    r->ticket = ++r->w->last_ticket;
+    return 0;
+}
+
+/* Writes the bytes; lock held, released meanwhile. What is in the buffer already is nobody's word: ours replaces it. */
+static int put_write(put_request *r, bool replace)
+{
+    wbstore *w = r->w;
+    int rc;
+
+    w->writing++;
+    pthread_mutex_unlock(&w->lock);
+    rc = blob_store_put(w->buf, r->ctx, r->key, r->data, replace ? BLOB_REPLACE : 0);
+    if (rc == BLOB_EXISTS)
+        rc = blob_store_put(w->buf, r->ctx, r->key, r->data, BLOB_REPLACE);
+    pthread_mutex_lock(&w->lock);
+    w->writing--;
+    return rc;
+}
+
+/* The bytes are in the buffer, or may be: the entry is pending from here on. */
+static void put_pends(put_request *r, wb_entry *e, bool stored)
+{
+    wbstore *w = r->w;
+    uint64_t ticket = ++w->last_ticket;
+
+    if (!put_is_pending(e)) {
+        wb_ledger_join(&w->ledger, e, ticket, r->data.size, wb_now_ns() / 1000000);
+        w->accepted++;
+    } else {
+        if (e->size != r->data.size)
+            wb_ledger_resize(&w->ledger, e, r->data.size);
+        if (e->state == WBSTORE_PARKED)
+            wb_ledger_move(&w->ledger, e, WBSTORE_QUEUED);
+        if (stored)
+            w->deduplicated++;
+    }
+    if (stored) {
+        e->writes++;
+        e->vouched = true;
+        r->ticket = ticket;
+    }
+}
+
+/* One try, lock held. */
+static int put_try(put_request *r)
+{
+    wbstore *w = r->w;
+    wb_entry *e = wb_ledger_make(&w->ledger, r->key);
+    int rc;
+
+    if (e == NULL)
+        return -ENOMEM;
+    e->putters++;
+    rc = put_write(r, put_is_pending(e));
+    e->putters--;
+    if (rc == 0 || !put_refused(rc))
+        put_pends(r, e, rc == 0);
+    if (e->removers > 0)
+        pthread_cond_broadcast(&w->turn);
+    wb_ledger_settle(&w->ledger, e);
+    wb_room_changed(w);
+    return rc;
+}
+
+/* Past a full buffer, straight to the base. It holds the key's hand, as an upload does. */
+static int put_through(put_request *r)
+{
+    wbstore *w = r->w;
+    wb_entry *e = wb_ledger_make(&w->ledger, r->key);
+    wb_outcome outcome = {.status = 0};
+    bool kept = false;
+    uint32_t writes;
+    int rc;
+
+    if (e == NULL)
+        return -ENOMEM;
+    rc = wb_hand_take(w, r->ctx, e);
+    if (rc != 0)
+        goto out;
+    writes = e->writes;
+    pthread_mutex_unlock(&w->lock);
+    wb_send(w, r->ctx, r->key, r->data, true, &outcome);
+    pthread_mutex_lock(&w->lock);
+    rc = outcome.status; /* its words are still those of this thread's error detail */
+    if (rc == 0 && put_is_pending(e))
+        rc = wb_remove_buffered(w, r->ctx, e, writes, 0, &kept);
+    if (rc == 0 || rc == BLOB_NOT_FOUND) {
+        rc = 0;
+        r->ticket = ++w->last_ticket;
+        w->accepted++;
+        w->sent++;
+        if (put_is_pending(e) && !kept) {
+            w->deleted++; /* the copy that the buffer had, of which this put's is the better one */
+            wb_entry_leaves(w, e);
+        }
+    }
+    wb_hand_free(w, e);
+    e = NULL;
+out:
+    if (e != NULL)
+        wb_ledger_settle(&w->ledger, e);
+    return rc;
+}
+
+/* The buffer itself has no room. The policy decides, as for the wrapper's own bounds. 0: try again. */
+static int put_when_buffer_full(put_request *r, uint64_t releases, bool *through)
+{
+    wbstore *w = r->w;
+    blob_error error;
+
+    blob_last_error(&error);
+    *through = w->options.when_full == WBSTORE_FULL_WRITE_THROUGH;
+    if (*through)
+        return 0;
+    if (w->options.when_full == WBSTORE_FULL_FAIL)
+        return blob_fail(BLOB_FULL, 0, "the buffer itself is full: %.180s", error.text);
+    return wb_room_wait_release(w, r->ctx, releases);
+}
+
+/* A key's bytes are being removed: whoever wants to write them waits until that is done. */
+static int put_wait_for_removal(put_request *r, bool *waited)
+{
+    wb_entry *e = wb_ledger_find(&r->w->ledger, r->key);
+
+    *waited = e != NULL && e->removing && !put_may_rely_on(e);
+    return *waited ? wb_wait(r->w, r->ctx, &r->w->turn) : 0;
+}
+
+static int put_accept(put_request *r)
+{
+    wbstore *w = r->w;
+    bool through = false, waited;
+    uint64_t releases;
+    wb_entry *e;
+    int rc;
+
+    while ((rc = wb_closed(w)) == 0 && (rc = put_wait_for_removal(r, &waited)) == 0) {
+        if (waited)
+            continue;
+        e = wb_ledger_find(&w->ledger, r->key);
+        if (put_may_rely_on(e)) {
+            rc = put_as_duplicate(r);
+            break;
+        }
+        if (!put_is_pending(e) && !r->reserved) {
+            rc = wb_room_take(w, r->ctx, r->data.size);
+            if (rc == BLOB_FULL && w->options.when_full == WBSTORE_FULL_WRITE_THROUGH) {
+                rc = put_through(r);
+                break;
+            }
+            if (rc != 0)
+                break;
+            r->reserved = true;
+            continue; /* it may have waited: look again */
+        }
+        releases = w->releases;
+        rc = put_try(r);
+        if (rc != -ENOSPC && rc != BLOB_FULL)
+            break;
+        rc = put_when_buffer_full(r, releases, &through);
+        if (through)
+            rc = put_through(r);
+        if (through || rc != 0)
+            break;
+    }
+    put_unreserve(r);
+    return rc;
+}
+
+int wbstore_cas_put_ticket(wbstore *w, blob_ctx *ctx, const void *data, size_t size, blob_address *address,
+                           uint64_t *ticket)
+{
+    blob_address key = {.size = 0};
+    put_request r = {.w = w, .ctx = ctx, .data = blob_view_of(data, size)};
+    int rc;
+
+    if (address != NULL)
+        address->size = 0;
+    if (ticket != NULL)
+        *ticket = 0;
+    if (w == NULL)
+        return blob_fail(-EINVAL, 0, "cas_put: no wrapper");
+    /* The address is computed whatever may come, so that a caller can name what could not be stored. */
+    rc = blob_store_cas_key(w->base, NULL, r.data, &key);
+    if (rc != 0)
+        return rc;
+    if (address != NULL)
+        *address = key;
+    if ((rc = wb_closed(w)) != 0)
+        return rc;
+    if ((rc = blob_ctx_status(ctx)) != 0)
+        return blob_fail(rc, 0, "cas_put not begun: its context has ended");
+    r.key = blob_address_key(&key);
+    pthread_mutex_lock(&w->lock);
+    rc = put_accept(&r);
+    wb_unlock_and_work(w);
+    if (ticket != NULL)
+        *ticket = r.ticket;
+    return rc;
+}
+
+int wbstore_cas_put(wbstore *w, blob_ctx *ctx, const void *data, size_t size, blob_address *address)
+{
+    return wbstore_cas_put_ticket(w, ctx, data, size, address, NULL);
+}

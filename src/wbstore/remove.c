@@ -1,0 +1,215 @@
+/* remove.c - the operations that take a key away from its pending upload: delete, and put with replace.
+ *
+ *     take the key's hand (an upload under way is called off) -> base -> buffer -> let go
+ *
+ * Base first: a crash in between leaves the blob in the buffer, where it is found and sent again, never the other way
+ * round. A put that comes during a delete keeps its bytes: it is counted as coming after the delete, and the delete
+ * leaves the buffer alone. */
+#include "wbstore/wrapper.h"
+
+#include <errno.h>
+
+/* Calls off an upload under way. The lock is let go, for a cancel takes the locks of those that it wakes. */
+static void hand_call_off(wbstore *w, const wb_entry *e)
+{
+    blob_ctx *attempt = e->hand == WB_HAND_UPLOAD && e->attempt != NULL ? wb_ctx_ref(e->attempt->ctx) : NULL;
+
+    if (attempt == NULL)
+        return;
+    pthread_mutex_unlock(&w->lock);
+    blob_ctx_cancel(attempt);
+    blob_ctx_free(attempt);
+    pthread_mutex_lock(&w->lock);
+}
+
+/* Waits for the hand on e and takes it. e stays meanwhile: it counts us among its removers. */
+int wb_hand_take(wbstore *w, blob_ctx *ctx, wb_entry *e)
+{
+    int rc = wb_closed(w);
+
+    e->removers++;
+    if (rc == 0 && e->hand == WB_HAND_UPLOAD)
+        hand_call_off(w, e);
+    while (rc == 0 && e->hand != WB_HAND_NONE)
+        rc = wb_wait(w, ctx, &w->turn);
+    if (rc != 0) {
+        e->removers--;
+        wb_ledger_free_to_send(&w->ledger, e);
+        return rc;
+    }
+    e->hand = WB_HAND_CALLER;
+    if (e->state == WBSTORE_WAITING)
+        wb_ledger_move(&w->ledger, e, WBSTORE_QUEUED); /* passed over while our hand is on it */
+    return 0;
+}
+
+void wb_hand_free(wbstore *w, wb_entry *e)
+{
+    if (e->hand == WB_HAND_CALLER)
+        e->removers--;
+    e->hand = WB_HAND_NONE;
+    if (e->removers > 0 || e->putters > 0)
+        pthread_cond_broadcast(&w->turn);
+    wb_ledger_free_to_send(&w->ledger, e);
+    wb_ledger_settle(&w->ledger, e);
+}
+
+int wb_remove_buffered(wbstore *w, blob_ctx *ctx, wb_entry *e, uint32_t writes, unsigned flags, bool *kept)
+{
+    int rc = 0;
+
+    while (rc == 0 && e->putters > 0 && e->writes == writes && e->hand == WB_HAND_CALLER)
+        rc = wb_wait(w, ctx, &w->turn);
+    *kept = e->putters > 0 || e->writes != writes;
+    if (rc != 0 || *kept)
+        return rc;
+    e->removing = true;
+    pthread_mutex_unlock(&w->lock);
+    rc = blob_store_delete(w->buf, ctx, wb_entry_key(e), flags);
+    pthread_mutex_lock(&w->lock);
+    e->removing = false;
+    pthread_cond_broadcast(&w->turn);
+    if (rc == 0) {
+        w->releases++;
+        wb_room_changed(w);
+    }
+    return rc;
+}
+
+/* The entry's pending blob is gone. If a put has come meanwhile, its bytes are what is pending now. */
+static void remove_ends(wbstore *w, wb_entry *e, bool kept)
+{
+    if (e->state == WB_ABSENT)
+        return;
+    w->deleted++;
+    if (!kept) {
+        wb_entry_leaves(w, e);
+        return;
+    }
+    w->accepted++;
+    if (e->state == WBSTORE_PARKED)
+        wb_ledger_move(&w->ledger, e, WBSTORE_QUEUED);
+}
+
+int wb_check_key(blob_key key)
+{
+    if (key.size > BLOB_KEY_MAX || (key.data == NULL && key.size > 0))
+        return blob_fail(-EINVAL, 0, "a key of %zu bytes; the most is %d, and they must be there", key.size,
+                         BLOB_KEY_MAX);
+    return 0;
+}
+
+static int remove_check(wbstore *w, blob_ctx *ctx, blob_key key)
+{
+    int rc = w != NULL ? wb_check_key(key) : blob_fail(-EINVAL, 0, "no wrapper");
+
+    if (rc == 0)
+        rc = wb_closed(w);
+    if (rc == 0 && (rc = blob_ctx_status(ctx)) != 0)
+        rc = blob_fail(rc, 0, "not begun: its context has ended");
+    return rc;
+}
+
+/* Base, then buffer; lock held, our hand on e. had: one of the two had the blob. */
+static int delete_both(wbstore *w, blob_ctx *ctx, wb_entry *e, uint32_t writes, bool *had)
+{
+    bool kept = false;
+    int rc;
+
+    pthread_mutex_unlock(&w->lock);
+    rc = blob_store_delete(w->base, ctx, wb_entry_key(e), 0);
+    pthread_mutex_lock(&w->lock);
+    if (rc != 0 && rc != BLOB_NOT_FOUND)
+        return rc;
+    *had = rc == 0 || (e->state != WB_ABSENT && e->vouched);
+    rc = wb_remove_buffered(w, ctx, e, writes, 0, &kept);
+    if (rc != 0 && rc != BLOB_NOT_FOUND)
+        return rc;
+    *had = *had || (rc == 0 && !kept);
+    remove_ends(w, e, kept);
+    return 0;
+}
+
+int wbstore_delete(wbstore *w, blob_ctx *ctx, blob_key key)
+{
+    int rc = remove_check(w, ctx, key);
+    bool had = false;
+    uint32_t writes;
+    wb_entry *e;
+
+    if (rc != 0)
+        return rc;
+    pthread_mutex_lock(&w->lock);
+    e = wb_ledger_make(&w->ledger, key);
+    if (e == NULL) {
+        pthread_mutex_unlock(&w->lock);
+        return -ENOMEM;
+    }
+    writes = e->writes;
+    rc = wb_hand_take(w, ctx, e);
+    if (rc == 0) {
+        rc = delete_both(w, ctx, e, writes, &had);
+        wb_hand_free(w, e);
+    } else {
+        wb_ledger_settle(&w->ledger, e);
+    }
+    wb_unlock_and_work(w);
+    if (rc == 0 && !had)
+        rc = blob_fail(BLOB_NOT_FOUND, 0, NULL);
+    return rc;
+}
+
+static int put_replacing(wbstore *w, blob_ctx *ctx, blob_key key, blob_view data)
+{
+    wb_entry *e;
+    bool kept = false;
+    uint32_t writes;
+    int rc;
+
+    pthread_mutex_lock(&w->lock);
+    e = wb_ledger_make(&w->ledger, key);
+    if (e == NULL) {
+        pthread_mutex_unlock(&w->lock);
+        return -ENOMEM;
+    }
+    writes = e->writes;
+    rc = wb_hand_take(w, ctx, e);
+    if (rc == 0) {
+        pthread_mutex_unlock(&w->lock);
+        rc = blob_store_put(w->base, ctx, key, data, BLOB_REPLACE);
+        pthread_mutex_lock(&w->lock);
+        if (rc == 0) {
+            rc = wb_remove_buffered(w, ctx, e, writes, 0, &kept);
+            rc = rc == BLOB_NOT_FOUND ? 0 : rc;
+        }
+        if (rc == 0)
+            remove_ends(w, e, kept);
+        wb_hand_free(w, e);
+    } else {
+        wb_ledger_settle(&w->ledger, e);
+    }
+    wb_unlock_and_work(w);
+    return rc;
+}
+
+/* Without replace a pending blob counts as there: the base would take the bytes, and the upload would then meet them. */
+static int put_keeping(wbstore *w, blob_ctx *ctx, blob_key key, blob_view data)
+{
+    uint64_t size;
+    int rc = blob_store_size(w->buf, ctx, key, &size);
+
+    if (rc == 0)
+        return blob_fail(BLOB_EXISTS, 0, "pending in the buffer");
+    return rc == BLOB_NOT_FOUND ? blob_store_put(w->base, ctx, key, data, 0) : rc;
+}
+
+int wbstore_put(wbstore *w, blob_ctx *ctx, blob_key key, blob_view data, unsigned flags)
+{
+    int rc = remove_check(w, ctx, key);
+
+    if (rc != 0)
+        return rc;
+    if ((flags & ~BLOB_REPLACE) != 0 || (data.data == NULL && data.size > 0))
+        return blob_fail(-EINVAL, 0, "put: unknown flags, or a view without its bytes");
+    return (flags & BLOB_REPLACE) != 0 ? put_replacing(w, ctx, key, data) : put_keeping(w, ctx, key, data);
+}

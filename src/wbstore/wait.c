@@ -1,0 +1,185 @@
+/* wait.c - waiting for blobs to arrive: sync, tickets, keys.
+ *
+ * All three wait for a place in the order (sync: everything up to the last ticket given). The ledger's active entries
+ * stand in that order, so the first of them tells whether anything older is left; what is put later stands behind it and
+ * cannot prolong the wait. Parked blobs stand aside: they are looked at when the wait is over. */
+#include "wbstore/wrapper.h"
+
+#include <errno.h>
+
+void wb_entry_settled(wbstore *w, wb_entry *e)
+{
+    const wb_entry *first = w->ledger.active.head;
+
+    if (e->awaited || w->awaited_order < (first != NULL ? first->order : UINT64_MAX)) {
+        e->awaited = false;
+        w->awaited_order = UINT64_MAX; /* whoever goes on waiting says so again */
+        pthread_cond_broadcast(&w->settled);
+    }
+    if (w->ledger.active_blobs == 0 && w->ledger.parked_blobs == 0) {
+        w->drained_untold = true;
+        wb_house_wake(w);
+    }
+    wb_room_changed(w);
+}
+
+void wb_entry_leaves(wbstore *w, wb_entry *e)
+{
+    wb_ledger_leave(&w->ledger, e);
+    wb_entry_settled(w, e);
+}
+
+static int wait_check(wbstore *w, const char *what)
+{
+    return w != NULL ? wb_may_wait(w) : blob_fail(-EINVAL, 0, "%s: no wrapper", what);
+}
+
+static int wait_parked(const wb_entry *e)
+{
+    return blob_fail(e->attempt->status, 0, "parked: %.220s", e->attempt->text);
+}
+
+/* The ctx ended while the base refuses us altogether: that is why, and waiting longer would not have helped. */
+static int wait_ended(const wbstore *w, int status)
+{
+    if (status != BLOB_CLOSED && w->down && w->down_status == BLOB_DENIED)
+        return blob_fail(BLOB_DENIED, 0, "%s", w->down_text);
+    return status;
+}
+
+/* What the buffer held at the start must be known before anybody can say that it has arrived. */
+static int wait_resume_failed(const wbstore *w)
+{
+    if (!w->resuming || w->resume_status == 0)
+        return 0;
+    return blob_fail(w->resume_status, 0, "the buffer cannot be listed, so what it holds is not known: %.160s",
+                     w->last_text);
+}
+
+static int wait_until_settled(wbstore *w, blob_ctx *ctx, uint64_t order)
+{
+    int rc = 0;
+
+    while (rc == 0 && (w->resuming || (w->ledger.active.head != NULL && w->ledger.active.head->order <= order))) {
+        if ((rc = wait_resume_failed(w)) != 0)
+            return rc;
+        if (order < w->awaited_order)
+            w->awaited_order = order;
+        rc = wb_wait(w, ctx, &w->settled);
+    }
+    if (rc != 0)
+        return wait_ended(w, rc);
+    if (w->ledger.parked.head != NULL && w->ledger.parked.head->order <= order)
+        return wait_parked(w->ledger.parked.head);
+    return 0;
+}
+
+/* Somebody else may have put things into the buffer: if nothing is pending, ask it. */
+static int sync_take_up(wbstore *w, blob_ctx *ctx)
+{
+    uint64_t held = 0;
+    bool idle;
+    int rc;
+
+    pthread_mutex_lock(&w->lock);
+    idle = !w->resuming && w->ledger.active_blobs == 0 && w->ledger.parked_blobs == 0;
+    pthread_mutex_unlock(&w->lock);
+    if (!idle)
+        return 0;
+    rc = blob_store_len(w->buf, ctx, &held);
+    return rc == 0 && held > 0 ? wb_take_up(w, ctx) : rc;
+}
+
+int wbstore_sync(wbstore *w, blob_ctx *ctx)
+{
+    uint64_t barrier;
+    int rc = wait_check(w, "sync");
+
+    if (rc != 0)
+        return rc;
+    pthread_mutex_lock(&w->lock);
+    barrier = wb_order_of(w->last_ticket);
+    pthread_mutex_unlock(&w->lock);
+    if ((rc = sync_take_up(w, ctx)) != 0)
+        return rc;
+    pthread_mutex_lock(&w->lock);
+    rc = wait_until_settled(w, ctx, barrier);
+    pthread_mutex_unlock(&w->lock);
+    return rc;
+}
+
+int wbstore_wait(wbstore *w, blob_ctx *ctx, uint64_t ticket)
+{
+    int rc = wait_check(w, "wait");
+
+    if (rc != 0 || ticket == 0)
+        return rc;
+    pthread_mutex_lock(&w->lock);
+    if (ticket > w->last_ticket)
+        rc = blob_fail(-EINVAL, 0, "no such ticket was given yet: %llu", (unsigned long long)ticket);
+    else
+        rc = wait_until_settled(w, ctx, wb_order_of(ticket));
+    pthread_mutex_unlock(&w->lock);
+    return rc;
+}
+
+/* The entry that keeps us waiting for key, or NULL. */
+static wb_entry *wait_key_entry(const wbstore *w, blob_key key, uint64_t barrier)
+{
+    wb_entry *e = wb_ledger_find(&w->ledger, key);
+
+    return e != NULL && e->state != WB_ABSENT && e->order <= barrier ? e : NULL;
+}
+
+static int wait_for_key(wbstore *w, blob_ctx *ctx, blob_key key, uint64_t barrier)
+{
+    wb_entry *e;
+    int rc = 0;
+
+    while (rc == 0) {
+        e = wait_key_entry(w, key, barrier);
+        if (!w->resuming && (e == NULL || e->state == WBSTORE_PARKED))
+            return 0;
+        if ((rc = wait_resume_failed(w)) != 0)
+            return rc;
+        if (e != NULL)
+            e->awaited = true;
+        rc = wb_wait(w, ctx, &w->settled);
+    }
+    return wait_ended(w, rc);
+}
+
+int wbstore_wait_keys(wbstore *w, blob_ctx *ctx, const blob_key *keys, size_t count)
+{
+    uint64_t barrier;
+    wb_entry *e;
+    int rc = wait_check(w, "wait_keys");
+
+    if (rc == 0 && keys == NULL && count > 0)
+        rc = blob_fail(-EINVAL, 0, "wait_keys: no keys");
+    for (size_t i = 0; rc == 0 && i < count; i++)
+        rc = wb_check_key(keys[i]);
+    if (rc != 0)
+        return rc;
+    pthread_mutex_lock(&w->lock);
+    barrier = wb_order_of(w->last_ticket);
+    for (size_t i = 0; rc == 0 && i < count; i++)
+        rc = wait_for_key(w, ctx, keys[i], barrier);
+    for (size_t i = 0; rc == 0 && i < count; i++)
+        if ((e = wait_key_entry(w, keys[i], barrier)) != NULL && e->state == WBSTORE_PARKED)
+            rc = wait_parked(e);
+    pthread_mutex_unlock(&w->lock);
+    return rc;
+}
+
+uint64_t wbstore_safe_ticket(wbstore *w)
+{
+    uint64_t safe;
+
+    if (w == NULL || wb_fork_guard_is_child(&w->guard))
+        return 0;
+    pthread_mutex_lock(&w->lock);
+    safe = w->resuming ? 0 : wb_ledger_safe_ticket(&w->ledger, w->last_ticket);
+    pthread_mutex_unlock(&w->lock);
+    return safe;
+}
