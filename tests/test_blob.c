@@ -18,6 +18,19 @@
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 
+/* The sanitizers would rather abort than see an allocation fail; here it must. */
+__attribute__((visibility("default"))) const char *__asan_default_options(void);
+const char *__asan_default_options(void)
+{
+    return "allocator_may_return_null=1";
+}
+
+__attribute__((visibility("default"))) const char *__tsan_default_options(void);
+const char *__tsan_default_options(void)
+{
+    return "allocator_may_return_null=1";
+}
+
 static void assert_detail(int status, const char *text)
 {
     blob_error error;
@@ -160,6 +173,31 @@ static void an_allocated_blob_is_filled_in_place_and_aligned(void **state)
     }
 }
 
+static void a_size_that_memory_cannot_have_is_no_memory(void **state)
+{
+    const size_t sizes[] = {SIZE_MAX, SIZE_MAX - 16, SIZE_MAX - 64, SIZE_MAX / 2 + 1, SIZE_MAX / 2, SIZE_MAX / 2 - 64};
+    blob_error error;
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(sizes); i++) {
+        char here;
+        blob *b = (blob *)(void *)&here;
+        void *to = &here, *head;
+        assert_int_equal(blob_new_alloc(&b, sizes[i], &to), -ENOMEM);
+        assert_null(b);
+        assert_null(to);
+        b = (blob *)(void *)&here;
+        assert_int_equal(blob_new_copy(&b, &here, sizes[i]), -ENOMEM);
+        assert_null(b);
+        b = (blob *)(void *)&here;
+        assert_int_equal(wb_blob_new(&b, 48, sizes[i], &head, &to), -ENOMEM);
+        assert_null(b);
+        blob_last_error(&error);
+        assert_int_equal(error.status, -ENOMEM);
+        assert_true(error.text[0] != '\0');
+    }
+}
+
 static void count_release(void *data, void *arg)
 {
     assert_non_null(arg);
@@ -209,6 +247,50 @@ static void a_blob_that_could_not_be_made_leaves_its_data_alone(void **state)
     assert_null(b);
     assert_int_equal(released, 0);
     assert_string_equal(data, "mine");
+}
+
+#define SHARERS 8
+
+static void *share_blob(void *arg)
+{
+    blob *b = arg;
+    char sum = 0;
+
+    for (int i = 0; i < 2000; i++)
+        blob_ref(b);
+    for (int i = 0; i < 2000; i++)
+        blob_unref(b);
+    for (size_t i = 0; i < b->size; i++)
+        sum = (char)(sum + ((const char *)b->data)[i]);
+    blob_unref(b);
+    return sum == 'a' + 'b' + 'c' - 256 ? NULL : b;
+}
+
+/* Whoever comes last releases, and sees all that the others did with the bytes before: release writes to them. */
+static void many_threads_share_a_blob_and_the_last_releases_it(void **state)
+{
+    (void)state;
+    for (int round = 0; round < 20; round++) {
+        pthread_t threads[SHARERS];
+        char data[] = "abc";
+        int released = 0;
+        blob *b;
+        assert_int_equal(blob_new_adopt(&b, data, 3, count_release, &released), 0);
+        for (int i = 0; i < SHARERS; i++)
+            assert_int_equal(pthread_create(&threads[i], NULL, share_blob, blob_ref(b)), 0);
+        if (round % 2 == 0)
+            blob_unref(b);
+        for (int i = 0; i < SHARERS; i++) {
+            void *bad;
+            pthread_join(threads[i], &bad);
+            assert_null(bad);
+        }
+        if (round % 2 != 0) {
+            assert_int_equal(released, 0);
+            blob_unref(b);
+        }
+        assert_int_equal(released, 1);
+    }
 }
 
 /* Status codes */
@@ -344,8 +426,10 @@ int main(void)
         cmocka_unit_test(what_is_not_hex_is_refused_and_nothing_written),
         cmocka_unit_test(a_copied_blob_keeps_its_own_bytes),
         cmocka_unit_test(an_allocated_blob_is_filled_in_place_and_aligned),
+        cmocka_unit_test(a_size_that_memory_cannot_have_is_no_memory),
         cmocka_unit_test(an_adopted_blob_is_released_once_with_its_argument),
         cmocka_unit_test(a_blob_that_could_not_be_made_leaves_its_data_alone),
+        cmocka_unit_test(many_threads_share_a_blob_and_the_last_releases_it),
         cmocka_unit_test(every_status_has_a_name_of_its_own),
         cmocka_unit_test(any_int_has_a_text_that_stays),
         cmocka_unit_test(a_failure_leaves_its_reason),
