@@ -62,6 +62,19 @@ static void keys_order_by_unsigned_bytes_and_a_prefix_comes_first(void **state)
     assert_int_equal(blob_key_compare(ascending[0], blob_key_of("", 0)), 0);
 }
 
+static void an_impossible_key_counts_as_empty(void **state)
+{
+    char hex[] = "untouched";
+
+    (void)state;
+    assert_int_equal(blob_key_compare(blob_key_of(NULL, 3), blob_key_of("", 0)), 0);
+    assert_true(blob_key_compare(blob_key_of(NULL, 3), blob_key_of("a", 1)) < 0);
+    assert_true(blob_key_compare(blob_key_of("a", 1), blob_key_of(NULL, 3)) > 0);
+    blob_key_hex(blob_key_of("abc", 3), NULL);
+    blob_key_hex(blob_key_of(NULL, 3), hex);
+    assert_string_equal(hex, "");
+}
+
 static void hex_is_lower_case_two_digits_a_byte_and_ended(void **state)
 {
     char hex[2 * 4 + 2];
@@ -421,6 +434,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(keys_order_by_unsigned_bytes_and_a_prefix_comes_first),
+        cmocka_unit_test(an_impossible_key_counts_as_empty),
         cmocka_unit_test(hex_is_lower_case_two_digits_a_byte_and_ended),
         cmocka_unit_test(hex_reads_back_what_it_wrote),
         cmocka_unit_test(what_is_not_hex_is_refused_and_nothing_written),

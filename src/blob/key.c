@@ -1,29 +1,38 @@
-/* key.c - keys: their order and their hexadecimal form. */
+/* key.c - keys: their order and their hexadecimal form. A key that cannot be, a size without bytes, counts as empty
+ * here: these functions have no way to refuse it, and the dispatch that can does so. */
 #include <wbstore/blob.h>
 
 #include <errno.h>
 #include <string.h>
 
+static size_t key_size(blob_key key)
+{
+    return key.data != NULL ? key.size : 0;
+}
+
 int blob_key_compare(blob_key a, blob_key b)
 {
-    size_t common = a.size < b.size ? a.size : b.size;
+    size_t a_size = key_size(a), b_size = key_size(b), common = a_size < b_size ? a_size : b_size;
     int order = common > 0 ? memcmp(a.data, b.data, common) : 0;
 
     if (order != 0)
         return order;
-    return a.size < b.size ? -1 : a.size > b.size;
+    return a_size < b_size ? -1 : a_size > b_size;
 }
 
 void blob_key_hex(blob_key key, char *hex)
 {
     static const char digits[] = "0123456789abcdef";
     const unsigned char *bytes = key.data;
+    size_t size = key_size(key);
 
-    for (size_t i = 0; i < key.size; i++) {
+    if (hex == NULL)
+        return;
+    for (size_t i = 0; i < size; i++) {
         hex[2 * i] = digits[bytes[i] >> 4];
         hex[2 * i + 1] = digits[bytes[i] & 15];
     }
-    hex[2 * key.size] = '\0';
+    hex[2 * size] = '\0';
 }
 
 static int key_nibble(char c)
