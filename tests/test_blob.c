@@ -380,6 +380,15 @@ static void a_long_reason_is_cut(void **state)
     assert_detail(-EIO, text);
 }
 
+static void a_reason_is_one_line_and_no_terminal_obeys_it(void **state)
+{
+    (void)state;
+    blob_fail(-EIO, 0, "one\ntwo\r\nthree\n");
+    assert_detail(-EIO, "one two  three ");
+    blob_fail(-EIO, 0, "%s", "far\tside\v\f says \x1b[2J\x7f but \xc3\xa9");
+    assert_detail(-EIO, "far side   says  [2J  but \xc3\xa9");
+}
+
 static void *fail_elsewhere(void *arg)
 {
     blob_error *errors = arg;
@@ -449,6 +458,7 @@ int main(void)
         cmocka_unit_test(a_failure_leaves_its_reason),
         cmocka_unit_test(what_is_no_failure_leaves_none),
         cmocka_unit_test(a_long_reason_is_cut),
+        cmocka_unit_test(a_reason_is_one_line_and_no_terminal_obeys_it),
         cmocka_unit_test(each_thread_has_its_own_reason),
         cmocka_unit_test(settling_keeps_this_calls_words_and_no_older_ones),
     };

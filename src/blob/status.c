@@ -70,8 +70,9 @@ int blob_fail(int status, int64_t retry_after_ms, const char *format, ...)
             error->text[0] = '\0';
         va_end(args);
     }
+    /* One line, and safe to print: the words may come from a far side, which must not steer somebody's terminal. */
     for (char *c = error->text; *c != '\0'; c++)
-        if (*c == '\n' || *c == '\r')
+        if ((*c > 0 && *c < ' ') || *c == '\x7f')
             *c = ' ';
     return status;
 }
