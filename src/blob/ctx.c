@@ -279,11 +279,14 @@ int blob_cond_init(pthread_cond_t *cond)
 /* False: ctx has ended, and the waiter is not listed. */
 static bool ctx_enlist(blob_ctx *ctx, ctx_waiter *waiter, pthread_cond_t *cond, pthread_mutex_t *mutex)
 {
+    bool running;
+
     if (ctx == NULL)
         return true;
     *waiter = (ctx_waiter){.ctx = ctx, .cond = cond, .mutex = mutex};
     pthread_mutex_lock(&ctx->root->lock);
-    if (atomic_load(&ctx->status) == 0) {
+    running = atomic_load(&ctx->status) == 0;
+    if (running) {
         waiter->listed = true;
         waiter->next = ctx->root->waiters;
         if (waiter->next != NULL)
@@ -291,7 +294,7 @@ static bool ctx_enlist(blob_ctx *ctx, ctx_waiter *waiter, pthread_cond_t *cond, 
         ctx->root->waiters = waiter;
     }
     pthread_mutex_unlock(&ctx->root->lock);
-    return waiter->listed;
+    return running; /* waiter->listed is a cancel's to change from here on */
 }
 
 static void ctx_delist(ctx_waiter *waiter)
