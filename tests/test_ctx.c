@@ -244,6 +244,18 @@ static void a_deadline_that_was_seen_to_pass_stays_after_a_cancel(void **state)
     blob_ctx_free(ctx);
 }
 
+static void a_deadline_that_nobody_looked_at_stays_after_a_cancel_too(void **state)
+{
+    blob_ctx *parent = new_timeout(NULL, 0), *child = new_ctx(parent);
+
+    (void)state;
+    blob_ctx_cancel(parent);
+    assert_int_equal(blob_ctx_status(child), -ETIMEDOUT);
+    assert_int_equal(blob_ctx_status(parent), -ETIMEDOUT);
+    blob_ctx_free(child);
+    blob_ctx_free(parent);
+}
+
 /* The file descriptor */
 
 static void the_fd_becomes_readable_by_a_cancel_and_stays_so(void **state)
@@ -280,6 +292,24 @@ static void the_fd_is_readable_when_asked_for_after_the_cancel(void **state)
     blob_ctx_free(born_late);
     blob_ctx_free(child);
     blob_ctx_free(top);
+}
+
+static void the_fd_tells_of_cancels_only_and_of_one_after_the_deadline_too(void **state)
+{
+    blob_ctx *ctx = new_timeout(NULL, 0), *asked_late = new_ctx(ctx), *born_late;
+    int fd = blob_ctx_fd(ctx);
+
+    (void)state;
+    assert_int_equal(blob_ctx_status(ctx), -ETIMEDOUT);
+    assert_false(readable(fd));
+    blob_ctx_cancel(ctx);
+    born_late = new_ctx(ctx);
+    assert_true(readable(fd));
+    assert_true(readable(blob_ctx_fd(asked_late)));
+    assert_true(readable(blob_ctx_fd(born_late)));
+    blob_ctx_free(born_late);
+    blob_ctx_free(asked_late);
+    blob_ctx_free(ctx);
 }
 
 static void a_poller_is_woken_by_a_cancel(void **state)
@@ -336,8 +366,10 @@ int main(void)
         cmocka_unit_test(the_time_that_remains_is_rounded_up_and_never_overflows),
         cmocka_unit_test(a_cancel_that_comes_first_stays_past_the_deadline),
         cmocka_unit_test(a_deadline_that_was_seen_to_pass_stays_after_a_cancel),
+        cmocka_unit_test(a_deadline_that_nobody_looked_at_stays_after_a_cancel_too),
         cmocka_unit_test(the_fd_becomes_readable_by_a_cancel_and_stays_so),
         cmocka_unit_test(the_fd_is_readable_when_asked_for_after_the_cancel),
+        cmocka_unit_test(the_fd_tells_of_cancels_only_and_of_one_after_the_deadline_too),
         cmocka_unit_test(a_poller_is_woken_by_a_cancel),
         cmocka_unit_test(no_fd_to_be_had_is_an_error_and_no_harm),
     };

@@ -4,7 +4,9 @@
  * one mutex in the root guards the links and the waiters of the whole family.
  *
  *     status     latched once, from 0 to -ECANCELED (set by cancel, in the whole subtree, before cancel returns) or to
- *                -ETIMEDOUT (set by whoever first sees that the deadline has passed). Reading it takes no lock.
+ *                -ETIMEDOUT (set by whoever first sees that the deadline has passed, a cancel included). Reading it
+ *                takes no lock.
+ *     cancelled  whether a cancel reached it, whatever the status; then one reached all below it too.
  *     deadline   fixed when made, never later than the parent's.
  *
  * A waiter holds the caller's mutex M, so it may take the family's lock under M, never the other way round. To wake
@@ -39,7 +41,8 @@ struct blob_ctx {
     atomic_uint refs;                 /* a */
     atomic_int status;                /* a */
     blob_ctx *children, *next, *prev; /* f */
-    int fd;                           /* f -1 until asked for */
+    bool cancelled;                   /* f */
+    int fd;                           /* f -1 until asked for, readable once cancelled */
     pthread_mutex_t lock;             /* in a root only, these three: the family's lock, */
     pthread_cond_t unpinned;          /*   signalled when a waiter is let go, */
     ctx_waiter *waiters;              /* f and all who wait on any context of the family */
@@ -85,6 +88,7 @@ static int ctx_new(blob_ctx **out, blob_ctx *parent, int64_t deadline_ns)
             ctx->deadline_ns = parent->deadline_ns;
         pthread_mutex_lock(&ctx->root->lock);
         atomic_store(&ctx->status, atomic_load(&parent->status));
+        ctx->cancelled = parent->cancelled;
         ctx->next = parent->children;
         if (ctx->next != NULL)
             ctx->next->prev = ctx;
@@ -145,23 +149,34 @@ static void ctx_raise_fd(blob_ctx *ctx)
 {
     const uint64_t one = 1;
 
-    /* The counter of an eventfd that is written at most twice cannot be full: the write cannot fail. */
+    /* Written once in its life, the counter of an eventfd is never full: nothing but a signal can fail this. */
     while (ctx->fd >= 0 && write(ctx->fd, &one, sizeof one) < 0 && errno == EINTR)
         continue;
 }
 
-/* Marks top and all below it, depth first. A context whose deadline was seen to pass keeps -ETIMEDOUT. */
+/* A context whose deadline passed before keeps or gets -ETIMEDOUT, even if nobody looked at it since. */
+static void ctx_mark_one_locked(blob_ctx *ctx)
+{
+    int running = blob_ctx_status(ctx);
+
+    if (running == 0)
+        atomic_compare_exchange_strong(&ctx->status, &running, -ECANCELED);
+    ctx->cancelled = true;
+    ctx_raise_fd(ctx);
+}
+
+/* Marks top and all below it, depth first, except what lies below one that was marked before: that is marked too. */
 static void ctx_mark_locked(blob_ctx *top)
 {
     blob_ctx *ctx = top;
 
     for (;;) {
-        int running = 0;
-        atomic_compare_exchange_strong(&ctx->status, &running, -ECANCELED);
-        ctx_raise_fd(ctx);
-        if (ctx->children != NULL) {
-            ctx = ctx->children;
-            continue;
+        if (!ctx->cancelled) {
+            ctx_mark_one_locked(ctx);
+            if (ctx->children != NULL) {
+                ctx = ctx->children;
+                continue;
+            }
         }
         while (ctx != top && ctx->next == NULL)
             ctx = ctx->parent;
@@ -251,7 +266,7 @@ int blob_ctx_fd(blob_ctx *ctx)
         ctx->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
         if (ctx->fd < 0)
             ctx->fd = -1;
-        else if (atomic_load(&ctx->status) == -ECANCELED)
+        else if (ctx->cancelled)
             ctx_raise_fd(ctx);
     }
     fd = ctx->fd >= 0 ? ctx->fd : blob_fail(-errno, 0, "no file descriptor to watch a context with");
