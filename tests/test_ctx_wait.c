@@ -174,6 +174,32 @@ static void a_cancel_that_waits_for_a_mutex_holds_up_nothing_else_of_the_family(
     blob_ctx_free(top);
 }
 
+/* A host may hold the mutex of one wait while it cancels another context: of the same family, and though the first
+ * wait is about to end by its deadline. */
+static void cancel_takes_no_mutex_but_those_of_the_waits_it_ends(void **state)
+{
+    blob_ctx *top = new_ctx(NULL), *soon = new_timeout(top, 10), *other = new_ctx(top);
+    pthread_mutexattr_t checking;
+    pthread_mutex_t mutex;
+    sleeper s = {0};
+
+    (void)state;
+    pthread_mutexattr_init(&checking);
+    pthread_mutexattr_settype(&checking, PTHREAD_MUTEX_ERRORCHECK);
+    pthread_mutex_init(&mutex, &checking);
+    pthread_mutexattr_destroy(&checking);
+    sleeper_start(&s, soon, NULL, &mutex, NULL);
+    pthread_mutex_lock(&mutex);
+    assert_int_equal(wait_for_end(soon), -ETIMEDOUT); /* on a mutex of its own; the sleeper cannot leave */
+    blob_ctx_cancel(other);
+    assert_int_equal(pthread_mutex_unlock(&mutex), 0); /* still ours */
+    assert_int_equal(sleeper_end(&s), -ETIMEDOUT);
+    pthread_mutex_destroy(&mutex);
+    blob_ctx_free(other);
+    blob_ctx_free(soon);
+    blob_ctx_free(top);
+}
+
 /* Sleep */
 
 static long switches_of(const sleeper *s)
@@ -230,6 +256,7 @@ int main(void)
         cmocka_unit_test(a_time_of_its_own_ends_a_wait_without_a_status),
         cmocka_unit_test(cancel_may_be_called_while_holding_another_lock),
         cmocka_unit_test(a_cancel_that_waits_for_a_mutex_holds_up_nothing_else_of_the_family),
+        cmocka_unit_test(cancel_takes_no_mutex_but_those_of_the_waits_it_ends),
         cmocka_unit_test(a_waiter_sleeps_until_there_is_something_to_tell),
     };
 

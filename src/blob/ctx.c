@@ -12,7 +12,8 @@
  * A waiter holds the caller's mutex M, so it may take the family's lock under M, never the other way round. To wake
  * a waiter, cancel must broadcast under M (or the waiter, not asleep yet, would miss it), and yet must not hold the
  * family's lock while it waits for M. So it pins the waiter, lets go of the family's lock, takes M, broadcasts, and unpins;
- * a waiter does not leave wb_ctx_wait while it is pinned, which keeps its condition variable and M alive. */
+ * a waiter does not leave wb_ctx_wait while it is pinned, which keeps its condition variable and M alive. Each cancel
+ * wakes those who wait on its own context or below, and takes no other M. */
 #include "blob/ctx.h"
 
 #include <errno.h>
@@ -199,11 +200,18 @@ static void ctx_unlist_locked(blob_ctx *root, ctx_waiter *waiter)
         waiter->next->prev = waiter->prev;
 }
 
-static ctx_waiter *ctx_next_ended_locked(blob_ctx *root)
+static bool ctx_is_within(const blob_ctx *ctx, const blob_ctx *top)
 {
-    ctx_waiter *waiter = root->waiters;
+    while (ctx != NULL && ctx != top)
+        ctx = ctx->parent;
+    return ctx != NULL;
+}
 
-    while (waiter != NULL && atomic_load(&waiter->ctx->status) == 0)
+static ctx_waiter *ctx_next_waiter_locked(const blob_ctx *top)
+{
+    ctx_waiter *waiter = top->root->waiters;
+
+    while (waiter != NULL && !ctx_is_within(waiter->ctx, top))
         waiter = waiter->next;
     return waiter;
 }
@@ -215,10 +223,13 @@ void blob_ctx_cancel(blob_ctx *ctx)
 
     if (ctx == NULL)
         return;
-    root = wb_ctx_ref(ctx->root);
+    wb_ctx_ref(ctx); /* whom this wakes may drop the last hold but ours */
+    root = ctx->root;
     pthread_mutex_lock(&root->lock);
     ctx_mark_locked(ctx);
-    while ((waiter = ctx_next_ended_locked(root)) != NULL) {
+    /* Every context down here has ended, so no new waiter is listed: the loop ends. The mutexes of other waiters, ended
+     * or not, are not taken: the caller may hold one. */
+    while ((waiter = ctx_next_waiter_locked(ctx)) != NULL) {
         ctx_unlist_locked(root, waiter);
         waiter->pinned = true;
         pthread_mutex_unlock(&root->lock);
@@ -230,7 +241,7 @@ void blob_ctx_cancel(blob_ctx *ctx)
         pthread_cond_broadcast(&root->unpinned);
     }
     pthread_mutex_unlock(&root->lock);
-    blob_ctx_free(root);
+    blob_ctx_free(ctx);
 }
 
 int blob_ctx_status(blob_ctx *ctx)
