@@ -1,0 +1,571 @@
+/* test_faultstore.c - the fault store does what its rules say, no more and no less, and tells of it truly. */
+#include "faultstore.h"
+#include "flawstore.h"
+#include "testutil.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* ---- what every test begins with: a fault store over a plain one --------------------------------------------- */
+
+typedef struct bench {
+    blob_store *inner;
+    faultstore *fault;
+    blob_store *store; /* of fault */
+    blob_ctx *ctx;     /* for the calls that a test ends early */
+} bench;
+
+static int set_up(void **state)
+{
+    bench *b = calloc(1, sizeof *b);
+
+    test_watchdog(120);
+    assert_non_null(b);
+    test_ok(flawstore_new(&b->inner, FLAW_NONE));
+    test_ok(faultstore_new(&b->fault, b->inner));
+    test_ok(blob_ctx_new(&b->ctx, NULL));
+    b->store = faultstore_store(b->fault);
+    *state = b;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    bench *b = *state;
+
+    blob_ctx_free(b->ctx);
+    test_ok(blob_store_close(b->store, NULL));
+    test_ok(blob_store_close(b->inner, NULL));
+    free(b);
+    return 0;
+}
+
+static int put(blob_store *s, const char *key, const char *text)
+{
+    return blob_store_put(s, NULL, test_key(key), blob_view_of(text, strlen(text)), 0);
+}
+
+/* ---- answers ------------------------------------------------------------------------------------------------- */
+
+static void without_rules_it_is_the_inner_store(void **state)
+{
+    bench *b = *state;
+    blob_address address, again;
+    uint64_t size;
+
+    test_ok(put(b->store, "k", "bytes"));
+    test_status(put(b->store, "k", "other"), BLOB_EXISTS);
+    test_expect(b->store, test_key("k"), "bytes");
+    test_ok(blob_store_size(b->store, NULL, test_key("k"), &size));
+    assert_int_equal(size, 5);
+    assert_int_equal(test_len(b->store), 1);
+    test_ok(blob_store_delete(b->store, NULL, test_key("k"), 0));
+    test_expect_missing(b->store, test_key("k"));
+    test_ok(blob_store_cas_put(b->store, NULL, blob_view_of("x", 1), &address));
+    test_ok(blob_store_cas_key(b->inner, NULL, blob_view_of("x", 1), &again));
+    assert_int_equal(blob_key_compare(blob_address_key(&address), blob_address_key(&again)), 0);
+    test_expect(b->inner, blob_address_key(&address), "x");
+}
+
+static void fails_so_many_calls_then_works(void **state)
+{
+    bench *b = *state;
+
+    faultstore_fail(b->fault, FAULT_PUT, BLOB_UNAVAILABLE, 7);
+    for (int i = 0; i < 7; i++)
+        test_status(put(b->store, "k", "bytes"), BLOB_UNAVAILABLE);
+    test_expect_missing(b->inner, test_key("k"));
+    test_ok(put(b->store, "k", "bytes"));
+    test_expect(b->inner, test_key("k"), "bytes");
+}
+
+static void fails_for_ever_until_lifted_or_cleared(void **state)
+{
+    bench *b = *state;
+    faultstore_rule *rule = faultstore_fail(b->fault, FAULT_PUT | FAULT_DELETE, -EIO, 0);
+
+    for (int i = 0; i < 20; i++)
+        test_status(put(b->store, "k", "bytes"), -EIO);
+    test_status(blob_store_delete(b->store, NULL, test_key("k"), 0), -EIO);
+    assert_int_equal(faultstore_hits(rule), 21);
+    faultstore_lift(rule);
+    test_ok(put(b->store, "k", "bytes"));
+    faultstore_fail(b->fault, FAULT_ANY, -EIO, 0);
+    test_status(put(b->store, "l", "bytes"), -EIO);
+    faultstore_clear(b->fault);
+    test_ok(put(b->store, "l", "bytes"));
+}
+
+static void passes_status_text_and_retry_after_to_the_caller(void **state)
+{
+    bench *b = *state;
+    blob_error error;
+
+    faultstore_add(b->fault,
+                   &(faultstore_fault){
+                       .ops = FAULT_PUT, .status = BLOB_UNAVAILABLE, .retry_after_ms = 1500, .text = "503 slow down"});
+    test_status(put(b->store, "k", "bytes"), BLOB_UNAVAILABLE);
+    blob_last_error(&error);
+    assert_int_equal(error.status, BLOB_UNAVAILABLE);
+    assert_int_equal(error.retry_after_ms, 1500);
+    assert_string_equal(error.text, "503 slow down");
+}
+
+static int keys_counted(void *arg, blob_key key, uint64_t size)
+{
+    (void)key;
+    (void)size;
+    ++*(int *)arg;
+    return 0;
+}
+
+static int call(blob_store *s, unsigned op)
+{
+    blob_address address;
+    blob *got = NULL;
+    uint64_t number;
+    int keys = 0, rc = 0;
+
+    switch (op) {
+    case FAULT_GET:
+        rc = blob_store_get(s, NULL, test_key("k"), &got);
+        assert_int_equal(got != NULL, rc == 0);
+        blob_unref(got);
+        return rc;
+    case FAULT_PUT:
+        return blob_store_put(s, NULL, test_key("k"), blob_view_of("b", 1), BLOB_REPLACE);
+    case FAULT_DELETE:
+        return blob_store_delete(s, NULL, test_key("gone"), 0);
+    case FAULT_SIZE:
+        rc = blob_store_size(s, NULL, test_key("k"), &number);
+        assert_int_equal(number, rc == 0);
+        return rc;
+    case FAULT_LIST:
+        return blob_store_list(s, NULL, test_key(""), keys_counted, &keys);
+    case FAULT_LEN:
+        rc = blob_store_len(s, NULL, &number);
+        assert_int_equal(number > 0, rc == 0);
+        return rc;
+    case FAULT_CAS_KEY:
+        rc = blob_store_cas_key(s, NULL, blob_view_of("b", 1), &address);
+        assert_int_equal(address.size > 0, rc == 0);
+        return rc;
+    default:
+        rc = blob_store_cas_put(s, NULL, blob_view_of("b", 1), &address);
+        assert_int_equal(address.size, 8); /* is set however the call ends */
+        return rc;
+    }
+}
+
+static void every_operation_fails_before_and_after_with_empty_outs(void **state)
+{
+    static const faultstore_when when[] = {FAULT_BEFORE, FAULT_AFTER};
+    bench *b = *state;
+
+    test_ok(put(b->store, "k", "b"));
+    for (unsigned i = 0; i < 2; i++) {
+        for (unsigned op = FAULT_GET; op <= FAULT_CAS_PUT; op <<= 1) {
+            uint64_t reached = faultstore_count(b->fault, op).reached;
+            faultstore_rule *rule =
+                faultstore_add(b->fault, &(faultstore_fault){.ops = op, .when = when[i], .status = BLOB_DENIED});
+            test_status(call(b->store, op), BLOB_DENIED);
+            assert_int_equal(faultstore_count(b->fault, op).reached - reached, when[i] == FAULT_AFTER);
+            faultstore_lift(rule);
+            test_status(call(b->store, op), op == FAULT_DELETE ? BLOB_NOT_FOUND : 0);
+        }
+    }
+}
+
+static void after_means_the_effect_is_there_and_the_answer_lost(void **state)
+{
+    bench *b = *state;
+
+    faultstore_add(b->fault, &(faultstore_fault){.ops = FAULT_PUT | FAULT_DELETE, .when = FAULT_AFTER, .status = -EIO});
+    test_status(put(b->store, "k", "bytes"), -EIO);
+    test_expect(b->inner, test_key("k"), "bytes");
+    test_status(blob_store_delete(b->store, NULL, test_key("k"), 0), -EIO);
+    test_expect_missing(b->inner, test_key("k"));
+}
+
+static void skip_every_and_count_choose_the_calls(void **state)
+{
+    bench *b = *state;
+    char seen[13] = "";
+
+    faultstore_add(b->fault,
+                   &(faultstore_fault){.ops = FAULT_DELETE, .status = -EIO, .skip = 2, .every = 3, .count = 2});
+    for (int i = 0; i < 12; i++)
+        seen[i] = blob_store_delete(b->store, NULL, test_key("k"), 0) == -EIO ? 'x' : '.';
+    assert_string_equal(seen, "....x..x....");
+}
+
+static void a_rule_with_a_key_leaves_other_keys_alone(void **state)
+{
+    bench *b = *state;
+    blob_key empty = test_key(""), a = test_key("a");
+
+    faultstore_add(b->fault, &(faultstore_fault){.ops = FAULT_PUT, .key = &a, .status = -EIO});
+    faultstore_add(b->fault, &(faultstore_fault){.ops = FAULT_PUT, .key = &empty, .status = -ENOSPC});
+    test_status(put(b->store, "a", "x"), -EIO);
+    test_status(put(b->store, "", "x"), -ENOSPC);
+    test_ok(put(b->store, "b", "x"));
+    test_ok(put(b->store, "aa", "x"));
+}
+
+static void a_rule_with_a_key_finds_cas_calls_by_their_address(void **state)
+{
+    bench *b = *state;
+    blob_address address, got;
+    blob_key key;
+
+    test_ok(blob_store_cas_key(b->store, NULL, blob_view_of("one", 3), &address));
+    key = blob_address_key(&address);
+    faultstore_add(b->fault, &(faultstore_fault){.ops = FAULT_CAS_PUT, .key = &key, .status = -EIO});
+    test_status(blob_store_cas_put(b->store, NULL, blob_view_of("one", 3), &got), -EIO);
+    assert_int_equal(blob_key_compare(blob_address_key(&got), key), 0);
+    test_ok(blob_store_cas_put(b->store, NULL, blob_view_of("two", 3), &got));
+    assert_int_equal(test_len(b->inner), 1);
+}
+
+static void rules_act_in_the_order_of_adding_and_the_first_answer_ends_it(void **state)
+{
+    bench *b = *state;
+    faultstore_rule *second;
+
+    faultstore_fail(b->fault, FAULT_PUT, -EIO, 1);
+    second = faultstore_fail(b->fault, FAULT_PUT, -ENOSPC, 1);
+    test_status(put(b->store, "k", "x"), -EIO);
+    assert_int_equal(faultstore_hits(second), 0);
+    test_status(put(b->store, "k", "x"), -ENOSPC);
+    test_ok(put(b->store, "k", "x"));
+}
+
+/* ---- lies ---------------------------------------------------------------------------------------------------- */
+
+static void says_exists_of_what_does_not(void **state)
+{
+    bench *b = *state;
+
+    faultstore_fail(b->fault, FAULT_PUT, BLOB_EXISTS, 1);
+    test_status(put(b->store, "k", "x"), BLOB_EXISTS);
+    test_expect_missing(b->store, test_key("k"));
+}
+
+static void acknowledges_a_put_and_drops_it(void **state)
+{
+    bench *b = *state;
+    blob_address address;
+
+    faultstore_fail(b->fault, FAULT_PUT | FAULT_CAS_PUT, 0, 2);
+    test_ok(put(b->store, "k", "x"));
+    test_ok(blob_store_cas_put(b->store, NULL, blob_view_of("y", 1), &address));
+    assert_int_equal(address.size, 8);
+    assert_int_equal(test_len(b->inner), 0);
+}
+
+static void flips_a_bit_of_what_get_returns_and_of_what_put_stores(void **state)
+{
+    bench *b = *state;
+
+    test_ok(put(b->store, "k", "abc"));
+    faultstore_add(b->fault,
+                   &(faultstore_fault){.ops = FAULT_GET, .when = FAULT_AFTER, .action = FAULT_FLIP, .count = 1});
+    test_expect(b->store, test_key("k"), "acc"); /* 'b' ^ 1 is 'c' */
+    test_expect(b->store, test_key("k"), "abc");
+    faultstore_add(b->fault, &(faultstore_fault){.ops = FAULT_PUT, .action = FAULT_FLIP, .count = 1});
+    test_ok(put(b->store, "l", "abc"));
+    test_expect(b->inner, test_key("l"), "acc");
+}
+
+static void truncates_what_get_returns_and_what_put_stores(void **state)
+{
+    bench *b = *state;
+
+    test_ok(put(b->store, "k", "abcd"));
+    test_ok(put(b->store, "one", "a"));
+    faultstore_add(b->fault,
+                   &(faultstore_fault){.ops = FAULT_GET, .when = FAULT_AFTER, .action = FAULT_TRUNCATE, .count = 2});
+    test_expect(b->store, test_key("k"), "ab");
+    test_expect(b->store, test_key("one"), "");
+    faultstore_add(b->fault, &(faultstore_fault){.ops = FAULT_PUT, .action = FAULT_TRUNCATE});
+    test_ok(put(b->store, "l", "abcd"));
+    test_expect(b->inner, test_key("l"), "ab");
+}
+
+static void breaks_a_listing_in_the_middle(void **state)
+{
+    bench *b = *state;
+    int keys = 0;
+
+    for (const char *key = "abcde"; *key != '\0'; key++)
+        test_ok(blob_store_put(b->store, NULL, blob_key_of(key, 1), blob_view_of("x", 1), 0));
+    faultstore_add(b->fault, &(faultstore_fault){
+                                 .ops = FAULT_LIST, .when = FAULT_DURING, .after_keys = 3, .status = -EIO, .count = 1});
+    test_status(blob_store_list(b->store, NULL, test_key(""), keys_counted, &keys), -EIO);
+    assert_int_equal(keys, 3);
+    keys = 0;
+    test_ok(blob_store_list(b->store, NULL, test_key(""), keys_counted, &keys));
+    assert_int_equal(keys, 5);
+}
+
+static void traits_and_doubt_are_inners_until_set(void **state)
+{
+    bench *b = *state;
+    faultstore *outer;
+    blob_store *s;
+
+    test_ok(faultstore_new(&outer, b->store));
+    s = faultstore_store(outer);
+    assert_int_equal(s->ops->traits(s), 0);
+    assert_int_equal(s->ops->in_doubt_ms(s), 0);
+    faultstore_set_traits(b->fault, BLOB_TRAIT_CHECKS_KEYS);
+    faultstore_set_in_doubt_ms(b->fault, 5000);
+    assert_int_equal(s->ops->traits(s), BLOB_TRAIT_CHECKS_KEYS);
+    assert_int_equal(s->ops->in_doubt_ms(s), 5000);
+    faultstore_set_traits(outer, 0);
+    faultstore_set_in_doubt_ms(outer, 7);
+    assert_int_equal(s->ops->traits(s), 0);
+    assert_int_equal(s->ops->in_doubt_ms(s), 7);
+    test_ok(blob_store_close(s, NULL));
+}
+
+static void has_no_cas_operations_where_inner_has_none(void **state)
+{
+    blob_store_ops ops;
+    blob_store bare = {.ops = &ops};
+    bench *b = *state;
+    faultstore *f;
+
+    ops = *b->inner->ops;
+    ops.struct_size = offsetof(blob_store_ops, cas_key);
+    test_ok(faultstore_new(&f, &bare));
+    assert_null(faultstore_store(f)->ops->cas_key);
+    assert_null(faultstore_store(f)->ops->cas_put);
+    test_ok(blob_store_close(faultstore_store(f), NULL));
+}
+
+/* ---- counts and history -------------------------------------------------------------------------------------- */
+
+static void counts_calls_failures_and_what_is_in_flight(void **state)
+{
+    bench *b = *state;
+    faultstore_rule *gate = faultstore_hold(b->fault, FAULT_PUT, NULL, FAULT_BEFORE);
+    faultstore_counts counts;
+    test_later held[3];
+
+    test_put_later(&held[0], b->store, b->ctx, test_key("a"), "x");
+    test_put_later(&held[1], b->store, b->ctx, test_key("b"), "x");
+    test_put_later(&held[2], b->store, b->ctx, test_key("a"), "x");
+    faultstore_wait_held(gate, 3);
+    counts = faultstore_count(b->fault, FAULT_PUT);
+    assert_int_equal(counts.in_flight, 3);
+    assert_int_equal(counts.calls, 0);
+    test_ok(put(b->inner, "k", "x"));
+    assert_true(test_has(b->store, test_key("k")));
+    faultstore_lift(gate);
+    faultstore_wait_calls(b->fault, FAULT_PUT, 3);
+    for (int i = 0; i < 3; i++)
+        test_later_join(&held[i]);
+    faultstore_fail(b->fault, FAULT_PUT, -EIO, 1);
+    test_status(put(b->store, "c", "x"), -EIO);
+    counts = faultstore_count(b->fault, FAULT_PUT);
+    assert_int_equal(counts.in_flight, 0);
+    assert_int_equal(counts.in_flight_max, 3);
+    assert_int_equal(counts.calls, 4);
+    assert_int_equal(counts.reached, 3);
+    assert_int_equal(counts.failed, 2); /* one of the two puts of "a", and the failed one */
+    assert_int_equal(faultstore_count(b->fault, FAULT_SIZE).calls, 1);
+    assert_int_equal(faultstore_count(b->fault, FAULT_ANY).calls, 5);
+    assert_int_equal(faultstore_count(b->fault, FAULT_ANY).in_flight_max, 4);
+}
+
+static void remembers_every_call_in_the_order_of_ending(void **state)
+{
+    bench *b = *state;
+    faultstore_call first, second, third;
+    blob_address address;
+    blob_key k = test_key("k");
+
+    faultstore_fail(b->fault, FAULT_PUT, -EIO, 1);
+    test_status(put(b->store, "k", "x"), -EIO);
+    test_ok(blob_store_put(b->store, NULL, k, blob_view_of("x", 1), BLOB_REPLACE));
+    test_ok(blob_store_cas_put(b->store, NULL, blob_view_of("x", 1), &address));
+    assert_int_equal(faultstore_history_size(b->fault), 3);
+    assert_true(faultstore_history(b->fault, 0, &first));
+    assert_true(faultstore_history(b->fault, 1, &second));
+    assert_true(faultstore_history(b->fault, 2, &third));
+    assert_false(faultstore_history(b->fault, 3, &(faultstore_call){0}));
+    assert_int_equal(first.status, -EIO);
+    assert_false(first.reached);
+    assert_int_equal(second.status, 0);
+    assert_true(second.reached);
+    assert_int_equal(second.flags, BLOB_REPLACE);
+    assert_int_equal(second.op, FAULT_PUT);
+    assert_int_equal(blob_key_compare(blob_key_of(second.key, second.key_size), k), 0);
+    assert_int_equal(blob_key_compare(blob_key_of(third.key, third.key_size), blob_address_key(&address)), 0);
+    assert_true(first.begun < first.ended && first.ended < second.begun && second.ended < third.begun);
+    assert_int_equal(faultstore_count_key(b->fault, FAULT_PUT, k), 2);
+    assert_int_equal(faultstore_count_key(b->fault, FAULT_PUT, test_key("l")), 0);
+    assert_int_equal(faultstore_count_key(b->fault, FAULT_CAS_PUT, blob_address_key(&address)), 1);
+    faultstore_keep_history(b->fault, false);
+    test_ok(put(b->store, "m", "x"));
+    assert_int_equal(faultstore_history_size(b->fault), 3);
+}
+
+static void two_stores_can_share_their_ticks(void **state)
+{
+    bench *b = *state;
+    faultstore_call in_first, in_second;
+    faultstore *other;
+
+    test_ok(faultstore_new(&other, b->inner));
+    faultstore_share_ticks(other, b->fault);
+    test_ok(put(b->store, "k", "x"));
+    test_ok(put(faultstore_store(other), "l", "x"));
+    assert_true(faultstore_history(b->fault, 0, &in_first));
+    assert_true(faultstore_history(other, 0, &in_second));
+    assert_true(in_first.ended < in_second.begun);
+    test_ok(blob_store_close(faultstore_store(other), NULL));
+}
+
+/* ---- many threads, wrong tests ------------------------------------------------------------------------------- */
+
+static void hammer(void *arg, unsigned index)
+{
+    bench *b = arg;
+    char key[2] = {(char)('a' + index), 0};
+
+    for (int i = 0; i < 200; i++) {
+        put(b->store, key, "x");
+        blob_store_delete(b->store, NULL, test_key(key), 0);
+    }
+}
+
+static void many_threads_get_exactly_as_many_faults_as_asked_for(void **state)
+{
+    bench *b = *state;
+    faultstore_rule *some = faultstore_fail(b->fault, FAULT_PUT, -EIO, 100);
+    faultstore_rule *third =
+        faultstore_add(b->fault, &(faultstore_fault){.ops = FAULT_DELETE, .status = -EIO, .every = 3});
+
+    test_threads_run(8, hammer, b);
+    assert_int_equal(faultstore_hits(some), 100);
+    assert_int_equal(faultstore_hits(third), 1600 / 3);
+    assert_int_equal(faultstore_count(b->fault, FAULT_ANY).calls, 3200);
+    assert_int_equal(faultstore_history_size(b->fault), 3200);
+    assert_int_equal(faultstore_count(b->fault, FAULT_ANY).in_flight, 0);
+}
+
+/* What must abort does so in a child, out of sight. */
+static void expect_abort(void (*wrong)(bench *b), bench *b)
+{
+    int status;
+    pid_t child = fork();
+
+    assert_true(child >= 0);
+    if (child == 0) {
+        int nowhere = open("/dev/null", O_WRONLY);
+        signal(SIGABRT, SIG_DFL);
+        dup2(nowhere, STDERR_FILENO);
+        wrong(b);
+        _exit(0);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
+}
+
+static void wrong_get(bench *b)
+{
+    faultstore_fail(b->fault, FAULT_GET, 0, 1);
+}
+
+static void wrong_flip(bench *b)
+{
+    faultstore_add(b->fault, &(faultstore_fault){.ops = FAULT_GET, .action = FAULT_FLIP});
+}
+
+static void wrong_late(bench *b)
+{
+    faultstore_add(b->fault, &(faultstore_fault){.ops = FAULT_SIZE, .action = FAULT_LATE});
+}
+
+static void wrong_during(bench *b)
+{
+    faultstore_add(b->fault, &(faultstore_fault){.ops = FAULT_PUT, .when = FAULT_DURING, .status = -EIO});
+}
+
+static void wrong_count(bench *b)
+{
+    faultstore_count(b->fault, FAULT_PUT | FAULT_GET);
+}
+
+static void hang(bench *b)
+{
+    (void)b;
+    test_watchdog(1);
+    for (;;)
+        pause();
+}
+
+static void rules_without_sense_abort(void **state)
+{
+    expect_abort(wrong_get, *state);
+    expect_abort(wrong_flip, *state);
+    expect_abort(wrong_late, *state);
+    expect_abort(wrong_during, *state);
+    expect_abort(wrong_count, *state);
+}
+
+static void the_watchdog_ends_a_program_that_hangs(void **state)
+{
+    expect_abort(hang, *state);
+}
+
+static void needs_a_store_and_an_out(void **state)
+{
+    bench *b = *state;
+    faultstore *f = b->fault;
+
+    test_status(faultstore_new(NULL, b->inner), -EINVAL);
+    test_status(faultstore_new(&f, NULL), -EINVAL);
+    assert_null(f);
+}
+
+#define T(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        T(without_rules_it_is_the_inner_store),
+        T(fails_so_many_calls_then_works),
+        T(fails_for_ever_until_lifted_or_cleared),
+        T(passes_status_text_and_retry_after_to_the_caller),
+        T(every_operation_fails_before_and_after_with_empty_outs),
+        T(after_means_the_effect_is_there_and_the_answer_lost),
+        T(skip_every_and_count_choose_the_calls),
+        T(a_rule_with_a_key_leaves_other_keys_alone),
+        T(a_rule_with_a_key_finds_cas_calls_by_their_address),
+        T(rules_act_in_the_order_of_adding_and_the_first_answer_ends_it),
+        T(says_exists_of_what_does_not),
+        T(acknowledges_a_put_and_drops_it),
+        T(flips_a_bit_of_what_get_returns_and_of_what_put_stores),
+        T(truncates_what_get_returns_and_what_put_stores),
+        T(breaks_a_listing_in_the_middle),
+        T(traits_and_doubt_are_inners_until_set),
+        T(has_no_cas_operations_where_inner_has_none),
+        T(counts_calls_failures_and_what_is_in_flight),
+        T(remembers_every_call_in_the_order_of_ending),
+        T(two_stores_can_share_their_ticks),
+        T(many_threads_get_exactly_as_many_faults_as_asked_for),
+        T(rules_without_sense_abort),
+        T(the_watchdog_ends_a_program_that_hangs),
+        T(needs_a_store_and_an_out),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
