@@ -5,7 +5,7 @@
  *
  * A key's prefix is its first eight bytes as a big-endian number, zeroes behind a shorter key, so most steps of a
  * search compare two integers and touch neither blob nor key; only equal prefixes look at the keys. The prefixes stand
- * apart from the blobs so that a leaf's whole search costs four cache lines, fetched at once. */
+ * apart from the blobs, and a leaf is fetched from memory whole, all its lines at once, before the search begins. */
 #include "memstore/index.h"
 #include "blob/blob.h"
 
@@ -96,8 +96,8 @@ bool wb_mem_index_find(const mem_index *index, blob_key key, mem_place *place)
         return false;
     place->leaf = index_find_leaf(index, prefix, key);
     leaf = index->fences[place->leaf].leaf;
-    for (size_t i = 0; i < INDEX_LEAF_MAX; i += 8)
-        __builtin_prefetch(&leaf->prefixes[i]);
+    for (size_t i = 0; i < sizeof leaf->prefixes + sizeof leaf->blobs; i += 64)
+        __builtin_prefetch((const unsigned char *)leaf + i);
     high = leaf->count;
     while (low < high) {
         size_t middle = low + (high - low) / 2;

@@ -30,7 +30,6 @@ typedef struct wb_attempt {
 } wb_attempt;
 
 typedef struct wb_entry {
-    struct wb_entry *chain;       /* next in its bucket */
     struct wb_entry *prev, *next; /* in the active or the parked list */
     uint64_t order;               /* its place among the pending: wb_order_of a ticket, below that for a resumed blob */
     uint64_t size;                /* payload bytes */
@@ -49,13 +48,16 @@ typedef struct wb_entry {
     unsigned char key[];
 } wb_entry;
 
+typedef struct wb_ledger_page wb_ledger_page;
+
 typedef struct wb_list {
     wb_entry *head, *tail;
 } wb_list;
 
 typedef struct wb_ledger {
-    wb_entry ***segments; /* hash buckets, in segments that never move; grows one bucket at a time */
-    size_t segments_room, buckets, mask, entries;
+    wb_ledger_page **pages; /* 2^depth of them, by the top bits of the hash; a page may stand in several places */
+    unsigned depth;
+    size_t entries;
     uint64_t seed;
 
     wb_list active;         /* QUEUED, SENDING and WAITING entries in order */
@@ -75,6 +77,7 @@ int wb_ledger_init(wb_ledger *l, uint64_t seed);
 void wb_ledger_free(wb_ledger *l); /* and every entry, whatever its state */
 
 wb_entry *wb_ledger_find(const wb_ledger *l, blob_key key);
+wb_entry *wb_ledger_add(wb_ledger *l, blob_key key);  /* of a key that has none, as WB_ABSENT; NULL: no memory */
 wb_entry *wb_ledger_make(wb_ledger *l, blob_key key); /* finds it or adds it as WB_ABSENT; NULL: no memory */
 void wb_ledger_settle(wb_ledger *l, wb_entry *e);     /* drops it if it is absent and nobody works on it */
 static inline blob_key wb_entry_key(const wb_entry *e)

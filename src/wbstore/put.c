@@ -99,24 +99,24 @@ static void put_pends(put_request *r, wb_entry *e, bool stored)
     }
 }
 
-/* One try, lock held. */
-static int put_try(put_request *r)
+/* One try, lock held. e: the key's entry, or NULL. */
+static int put_try(put_request *r, wb_entry *e)
 {
     wbstore *w = r->w;
-    wb_entry *e = wb_ledger_make(&w->ledger, r->key);
     int rc;
 
-    if (e == NULL)
+    if (e == NULL && (e = wb_ledger_add(&w->ledger, r->key)) == NULL)
         return -ENOMEM;
     e->putters++;
     rc = put_write(r, put_is_pending(e));
     e->putters--;
     if (rc == 0 || !put_refused(rc))
         put_pends(r, e, rc == 0);
+    else
+        wb_room_changed(w);
     if (e->removers > 0)
         pthread_cond_broadcast(&w->turn);
     wb_ledger_settle(&w->ledger, e);
-    wb_room_changed(w);
     return rc;
 }
 
@@ -175,52 +175,64 @@ static int put_when_buffer_full(put_request *r, uint64_t releases, bool *through
     return wb_room_wait_release(w, r->ctx, releases);
 }
 
-/* A key's bytes are being removed: whoever wants to write them waits until that is done. */
-static int put_wait_for_removal(put_request *r, bool *waited)
-{
-    wb_entry *e = wb_ledger_find(&r->w->ledger, r->key);
+/* What a look at the key's entry leads to. */
+typedef enum put_step {
+    PUT_DUPLICATE, /* the bytes are there */
+    PUT_WAIT,      /* they are being removed: wait until that is done, and look again */
+    PUT_RESERVE,   /* there must be room first */
+    PUT_WRITE
+} put_step;
 
-    *waited = e != NULL && e->removing && !put_may_rely_on(e);
-    return *waited ? wb_wait(r->w, r->ctx, &r->w->turn) : 0;
+static put_step put_next_step(const put_request *r, const wb_entry *e)
+{
+    if (put_may_rely_on(e))
+        return PUT_DUPLICATE;
+    if (e != NULL && e->removing)
+        return PUT_WAIT;
+    return put_is_pending(e) || r->reserved ? PUT_WRITE : PUT_RESERVE;
+}
+
+/* One round, lock held. *again: what it waited for has come. */
+static int put_round(put_request *r, bool *again)
+{
+    wbstore *w = r->w;
+    wb_entry *e = wb_ledger_find(&w->ledger, r->key);
+    put_step step = put_next_step(r, e);
+    uint64_t releases = w->releases;
+    bool waited = false, through = false;
+    int rc = 0;
+
+    *again = false;
+    if (step == PUT_DUPLICATE)
+        return put_as_duplicate(r);
+    if (step == PUT_RESERVE) {
+        rc = wb_room_take(w, r->ctx, r->data.size, &waited);
+        if (rc == BLOB_FULL && w->options.when_full == WBSTORE_FULL_WRITE_THROUGH)
+            return put_through(r);
+        r->reserved = rc == 0;
+    } else if (step == PUT_WAIT) {
+        rc = wb_wait(w, r->ctx, &w->turn);
+        waited = true;
+    }
+    if (rc != 0 || waited) {
+        *again = rc == 0;
+        return rc;
+    }
+    rc = put_try(r, e);
+    if (rc != -ENOSPC && rc != BLOB_FULL)
+        return rc;
+    rc = put_when_buffer_full(r, releases, &through);
+    *again = rc == 0 && !through;
+    return through ? put_through(r) : rc;
 }
 
 static int put_accept(put_request *r)
 {
-    wbstore *w = r->w;
-    bool through = false, waited;
-    uint64_t releases;
-    wb_entry *e;
-    int rc;
+    bool again = true;
+    int rc = 0;
 
-    while ((rc = wb_closed(w)) == 0 && (rc = put_wait_for_removal(r, &waited)) == 0) {
-        if (waited)
-            continue;
-        e = wb_ledger_find(&w->ledger, r->key);
-        if (put_may_rely_on(e)) {
-            rc = put_as_duplicate(r);
-            break;
-        }
-        if (!put_is_pending(e) && !r->reserved) {
-            rc = wb_room_take(w, r->ctx, r->data.size);
-            if (rc == BLOB_FULL && w->options.when_full == WBSTORE_FULL_WRITE_THROUGH) {
-                rc = put_through(r);
-                break;
-            }
-            if (rc != 0)
-                break;
-            r->reserved = true;
-            continue; /* it may have waited: look again */
-        }
-        releases = w->releases;
-        rc = put_try(r);
-        if (rc != -ENOSPC && rc != BLOB_FULL)
-            break;
-        rc = put_when_buffer_full(r, releases, &through);
-        if (through)
-            rc = put_through(r);
-        if (through || rc != 0)
-            break;
-    }
+    while (again && (rc = wb_closed(r->w)) == 0)
+        rc = put_round(r, &again);
     put_unreserve(r);
     return rc;
 }

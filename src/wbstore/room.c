@@ -91,15 +91,18 @@ static int room_wait(wbstore *w, blob_ctx *ctx, uint64_t size, const uint64_t *r
     return rc;
 }
 
-int wb_room_take(wbstore *w, blob_ctx *ctx, uint64_t size)
+int wb_room_take(wbstore *w, blob_ctx *ctx, uint64_t size, bool *waited)
 {
     int rc = 0;
 
+    *waited = false;
     if (w->options.buffer_bytes_max > 0 && size > w->options.buffer_bytes_max)
         return blob_fail(BLOB_REJECTED, 0, "a blob of %llu bytes; the buffer's bound is %llu", (unsigned long long)size,
                          (unsigned long long)w->options.buffer_bytes_max);
-    if (w->room_head != NULL || !room_for(w, size))
-        rc = w->options.when_full == WBSTORE_FULL_WAIT ? room_wait(w, ctx, size, NULL) : room_full(w);
+    if (w->room_head != NULL || !room_for(w, size)) {
+        *waited = w->options.when_full == WBSTORE_FULL_WAIT;
+        rc = *waited ? room_wait(w, ctx, size, NULL) : room_full(w);
+    }
     if (rc == 0) {
         w->reserved_blobs++;
         w->reserved_bytes += size;

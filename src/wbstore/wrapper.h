@@ -142,7 +142,7 @@ void wb_entry_leaves(wbstore *w, wb_entry *e);  /* wb_ledger_leave, and told */
 void wb_hand_free(wbstore *w, wb_entry *e);     /* the hand on it is let go; e may be gone afterwards */
 
 /* room.c; lock held, released while waiting. */
-int wb_room_take(wbstore *w, blob_ctx *ctx, uint64_t size);
+int wb_room_take(wbstore *w, blob_ctx *ctx, uint64_t size, bool *waited);
 int wb_room_wait_release(wbstore *w, blob_ctx *ctx, uint64_t releases); /* until something left the buffer since */
 void wb_room_return(wbstore *w, uint64_t size);
 void wb_room_changed(wbstore *w);
