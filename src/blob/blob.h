@@ -1,12 +1,32 @@
-/* blob.h - for the stores of the library: blobs that carry a store's own words in the same allocation. */
+/* blob.h - for the stores of the library: blobs in a store's own memory. */
 #ifndef WB_BLOB_H
 #define WB_BLOB_H
 
+#include <stdatomic.h>
 #include <wbstore/blob.h>
 
-/* As blob_new_alloc, with head_size bytes of the store's own in front of the payload, in the same cache line as the
- * count where they fit. They live as long as the blob. Outs are set on success only, but *out always. */
-int wb_blob_new(blob **out, size_t head_size, size_t size, void **head, void **writable);
-void *wb_blob_head(const blob *b); /* of a blob made by wb_blob_new with a head */
+typedef struct wb_blob_body {
+    blob public;
+    atomic_uint refs;
+    unsigned char kind;
+    unsigned char note; /* the store's own, in a placed blob */
+} wb_blob_body;
+
+typedef struct wb_blob_home wb_blob_home;
+
+/* A blob whose memory a store provides, header and payload. The room behind it is the store's. */
+typedef struct wb_blob_placed {
+    wb_blob_body body;
+    wb_blob_home *home;
+    unsigned char room[];
+} wb_blob_placed;
+
+/* Takes back the memory of a blob that nobody holds any more; on any thread, perhaps after the store was closed. */
+struct wb_blob_home {
+    void (*recycle)(wb_blob_home *home, wb_blob_placed *placed);
+};
+
+/* Makes a blob with one reference in memory; note and room are left alone. */
+blob *wb_blob_place(wb_blob_placed *memory, wb_blob_home *home, const void *data, size_t size);
 
 #endif

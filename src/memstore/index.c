@@ -7,7 +7,6 @@
  * search compare two integers and touch neither blob nor key; only equal prefixes look at the keys. The prefixes stand
  * apart from the blobs, and a leaf is fetched from memory whole, all its lines at once, before the search begins. */
 #include "memstore/index.h"
-#include "blob/blob.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -21,32 +20,12 @@ struct mem_leaf {
     size_t count;
 };
 
+_Static_assert(sizeof(mem_leaf) == WB_MEM_LEAF_SIZE, "the pool's leaf records are made to measure");
+
 typedef struct mem_fence {
     uint64_t prefix;
     mem_leaf *leaf;
 } mem_fence;
-
-int wb_mem_blob_new(blob **out, blob_key key, blob_view data)
-{
-    void *head, *writable;
-    int rc = wb_blob_new(out, 1 + key.size, data.size, &head, &writable);
-
-    if (rc != 0)
-        return rc;
-    *(unsigned char *)head = (unsigned char)key.size;
-    if (key.size > 0)
-        memcpy((unsigned char *)head + 1, key.data, key.size);
-    if (data.size > 0)
-        memcpy(writable, data.data, data.size);
-    return 0;
-}
-
-blob_key wb_mem_blob_key(const blob *b)
-{
-    const unsigned char *head = wb_blob_head(b);
-
-    return blob_key_of(head + 1, head[0]);
-}
 
 static uint64_t index_prefix(blob_key key)
 {
@@ -135,13 +114,13 @@ mem_place wb_mem_index_next(const mem_index *index, mem_place place)
 /* A new empty leaf at that position among the fences. NULL: no memory. */
 static mem_leaf *index_add_leaf(mem_index *index, size_t at)
 {
-    mem_leaf *leaf = malloc(sizeof *leaf);
+    mem_leaf *leaf = wb_mem_leaf_take(index->pool);
 
     if (leaf != NULL && index->leaves == index->room) {
         size_t room = index->room > 0 ? 2 * index->room : 4;
         mem_fence *fences = room <= SIZE_MAX / sizeof *fences ? realloc(index->fences, room * sizeof *fences) : NULL;
         if (fences == NULL) {
-            free(leaf);
+            wb_mem_leaf_give(index->pool, leaf);
             return NULL;
         }
         index->fences = fences;
@@ -158,12 +137,12 @@ static mem_leaf *index_add_leaf(mem_index *index, size_t at)
 
 static void index_drop_leaf(mem_index *index, size_t at)
 {
-    free(index->fences[at].leaf);
+    wb_mem_leaf_give(index->pool, index->fences[at].leaf);
     index->leaves--;
     memmove(&index->fences[at], &index->fences[at + 1], (index->leaves - at) * sizeof *index->fences);
     if (index->leaves == 0) {
         free(index->fences);
-        *index = (mem_index){0};
+        *index = (mem_index){.pool = index->pool};
     }
 }
 
@@ -254,8 +233,8 @@ void wb_mem_index_free(mem_index *index)
         mem_leaf *leaf = index->fences[i].leaf;
         for (size_t slot = 0; slot < leaf->count; slot++)
             blob_unref(leaf->blobs[slot]);
-        free(leaf);
+        wb_mem_leaf_give(index->pool, leaf);
     }
     free(index->fences);
-    *index = (mem_index){0};
+    *index = (mem_index){.pool = index->pool};
 }

@@ -2,14 +2,16 @@
 #ifndef WB_MEMSTORE_INDEX_H
 #define WB_MEMSTORE_INDEX_H
 
+#include "memstore/pool.h"
+
 #include <stdbool.h>
 #include <stddef.h>
-#include <wbstore/blob.h>
 
 typedef struct mem_leaf mem_leaf;
 
-/* All zero is an empty index. */
+/* With its pool set and all else zero it is an empty index. */
 typedef struct mem_index {
+    wb_mem_pool *pool;
     struct mem_fence *fences;
     size_t leaves, room;
 } mem_index;
@@ -18,10 +20,6 @@ typedef struct mem_index {
 typedef struct mem_place {
     size_t leaf, slot;
 } mem_place;
-
-/* A blob of the memory store carries its key in its head. */
-int wb_mem_blob_new(blob **out, blob_key key, blob_view data);
-blob_key wb_mem_blob_key(const blob *b);
 
 bool wb_mem_index_find(const mem_index *index, blob_key key, mem_place *place);
 blob **wb_mem_index_at(const mem_index *index, mem_place place); /* NULL: place is past the end */

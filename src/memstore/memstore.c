@@ -17,6 +17,7 @@
 #include <wbstore/stores.h>
 
 #define MEM_LANES 256
+#define MEM_POOLS 8 /* enough for threads not to meet there; more would waste what each keeps in hand */
 #define MEM_PAGE 32 /* keys that a listing takes at a time */
 
 typedef struct mem_lane {
@@ -27,6 +28,7 @@ typedef struct mem_lane {
 typedef struct memstore {
     blob_store store;
     atomic_uint_fast64_t count;
+    wb_mem_pool *pools[MEM_POOLS]; /* lane i uses the i-th, modulo */
     mem_lane lanes[MEM_LANES];
 } memstore;
 
@@ -60,7 +62,7 @@ static int mem_put(blob_store *s, blob_ctx *ctx, blob_key key, blob_view data, u
     mem_lane *lane = mem_lane_of(mem_of(s), key);
     blob *added, *unneeded = NULL, **at;
     mem_place place;
-    int rc = wb_mem_blob_new(&added, key, data);
+    int rc = wb_mem_blob_new(lane->index.pool, &added, key, data);
 
     (void)ctx;
     if (rc != 0)
@@ -192,16 +194,21 @@ static int mem_list(blob_store *s, blob_ctx *ctx, blob_key start, blob_list_fn *
     return rc;
 }
 
-static int mem_close(blob_store *s, blob_ctx *ctx)
+static void mem_free(memstore *m, size_t lanes)
 {
-    memstore *m = mem_of(s);
-
-    (void)ctx;
-    for (size_t i = 0; i < MEM_LANES; i++) {
+    for (size_t i = 0; i < lanes; i++) {
         wb_mem_index_free(&m->lanes[i].index);
         pthread_mutex_destroy(&m->lanes[i].lock);
     }
+    for (size_t i = 0; i < MEM_POOLS; i++)
+        wb_mem_pool_close(m->pools[i]);
     free(m);
+}
+
+static int mem_close(blob_store *s, blob_ctx *ctx)
+{
+    (void)ctx;
+    mem_free(mem_of(s), MEM_LANES);
     return 0;
 }
 
@@ -231,13 +238,18 @@ int blob_memstore_new(blob_store **out)
     memset(m, 0, sizeof *m);
     m->store.ops = &mem_ops;
     atomic_init(&m->count, 0);
+    for (size_t i = 0; i < MEM_POOLS; i++) {
+        if ((m->pools[i] = wb_mem_pool_new()) == NULL) {
+            mem_free(m, 0);
+            return blob_fail(-ENOMEM, 0, "no memory for a memory store");
+        }
+    }
     for (size_t i = 0; i < MEM_LANES; i++) {
         if ((rc = pthread_mutex_init(&m->lanes[i].lock, NULL)) != 0) {
-            while (i-- > 0)
-                pthread_mutex_destroy(&m->lanes[i].lock);
-            free(m);
+            mem_free(m, i);
             return blob_fail(-rc, 0, "cannot make the locks of a memory store");
         }
+        m->lanes[i].index.pool = m->pools[i % MEM_POOLS];
     }
     *out = &m->store;
     return 0;
