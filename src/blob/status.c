@@ -15,13 +15,17 @@ static _Thread_local struct {
     uint64_t sequence;
 } status_detail;
 
+static const char status_unknown[] = "unknown status";
+
 static const char *status_of_errno(int error)
 {
 #if defined(__GLIBC__) && (__GLIBC__ > 2 || __GLIBC_MINOR__ >= 32)
     const char *text = strerrordesc_np(error);
-    return text != NULL ? text : "unknown status";
+    return text != NULL ? text : status_unknown;
 #else
-    return strerror(error); /* static text on the other libcs (musl, BSD) for every known code */
+    /* Static text for codes that exist (41 and 58 do not); for others an old glibc writes into a buffer that all
+     * threads share. */
+    return error <= EHWPOISON && error != 41 && error != 58 ? strerror(error) : status_unknown;
 #endif
 }
 
@@ -49,7 +53,7 @@ const char *blob_strerror(int status)
     case BLOB_REJECTED:
         return "rejected by the store";
     default:
-        return status < 0 && status > -4096 ? status_of_errno(-status) : "unknown status";
+        return status < 0 && status > -4096 ? status_of_errno(-status) : status_unknown;
     }
 }
 
