@@ -220,6 +220,16 @@ static long switches_of(const sleeper *s)
     return count;
 }
 
+static unsigned returns_of(sleeper *s)
+{
+    unsigned returns;
+
+    pthread_mutex_lock(s->mutex);
+    returns = s->returns;
+    pthread_mutex_unlock(s->mutex);
+    return returns;
+}
+
 /* A waiter that polled would have run again and again by the time that another's deadline comes. */
 static void a_waiter_sleeps_until_there_is_something_to_tell(void **state)
 {
@@ -235,8 +245,10 @@ static void a_waiter_sleeps_until_there_is_something_to_tell(void **state)
         before[i] = switches_of(&sleepers[i]);
     clock = new_timeout(NULL, 200);
     assert_int_equal(wait_for_end(clock), -ETIMEDOUT);
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < 3; i++) {
         assert_in_range(switches_of(&sleepers[i]) - before[i], 0, 1); /* one for going to sleep */
+        assert_int_equal(returns_of(&sleepers[i]), 0);
+    }
     blob_ctx_cancel(plain);
     blob_ctx_cancel(bounded);
     for (int i = 0; i < 3; i++)
@@ -244,6 +256,23 @@ static void a_waiter_sleeps_until_there_is_something_to_tell(void **state)
     blob_ctx_free(clock);
     blob_ctx_free(bounded);
     blob_ctx_free(plain);
+}
+
+/* Past 2^32 seconds: a time_t of 32 bits that took the deadline as it comes would see the past. */
+static void a_deadline_too_far_for_the_systems_clock_type_does_not_cut_a_wait_short(void **state)
+{
+    blob_ctx *far = new_timeout(NULL, INT64_C(4294967296) * 1000), *clock;
+    sleeper s = {0};
+
+    (void)state;
+    sleeper_start(&s, far, NULL, NULL, NULL);
+    clock = new_timeout(NULL, 50);
+    assert_int_equal(wait_for_end(clock), -ETIMEDOUT);
+    assert_int_equal(returns_of(&s), 0);
+    sleeper_go(&s);
+    assert_int_equal(sleeper_end(&s), 0);
+    blob_ctx_free(clock);
+    blob_ctx_free(far);
 }
 
 int main(void)
@@ -258,6 +287,7 @@ int main(void)
         cmocka_unit_test(a_cancel_that_waits_for_a_mutex_holds_up_nothing_else_of_the_family),
         cmocka_unit_test(cancel_takes_no_mutex_but_those_of_the_waits_it_ends),
         cmocka_unit_test(a_waiter_sleeps_until_there_is_something_to_tell),
+        cmocka_unit_test(a_deadline_too_far_for_the_systems_clock_type_does_not_cut_a_wait_short),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

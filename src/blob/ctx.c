@@ -349,6 +349,18 @@ static int64_t ctx_earlier(int64_t until_ns, const blob_ctx *ctx)
     return ctx != NULL && ctx->deadline_ns < until_ns ? ctx->deadline_ns : until_ns;
 }
 
+static void ctx_sleep(pthread_cond_t *cond, pthread_mutex_t *mutex, int64_t until_ns)
+{
+    /* A time_t of 32 bits ends here, 68 years after boot; to wake up for nothing then is within the rules. */
+    int64_t seconds = until_ns / 1000000000 < INT32_MAX ? until_ns / 1000000000 : INT32_MAX;
+    struct timespec until = {.tv_sec = (time_t)seconds, .tv_nsec = (long)(until_ns % 1000000000)};
+
+    if (until_ns == WB_NEVER)
+        pthread_cond_wait(cond, mutex);
+    else
+        pthread_cond_timedwait(cond, mutex, &until);
+}
+
 int wb_ctx_wait(blob_ctx *a, blob_ctx *b, pthread_cond_t *cond, pthread_mutex_t *mutex, int64_t until_ns)
 {
     ctx_waiter on_a = {0}, on_b = {0};
@@ -360,13 +372,7 @@ int wb_ctx_wait(blob_ctx *a, blob_ctx *b, pthread_cond_t *cond, pthread_mutex_t 
         return status;
     if (ctx_enlist(a, &on_a, cond, mutex) && ctx_enlist(b, &on_b, cond, mutex)) {
         until_ns = ctx_earlier(ctx_earlier(until_ns, a), b);
-        if (until_ns == WB_NEVER) {
-            pthread_cond_wait(cond, mutex);
-        } else {
-            struct timespec until = {.tv_sec = (time_t)(until_ns / 1000000000),
-                                     .tv_nsec = (long)(until_ns % 1000000000)};
-            pthread_cond_timedwait(cond, mutex, &until);
-        }
+        ctx_sleep(cond, mutex, until_ns);
     }
     ctx_delist(&on_a);
     ctx_delist(&on_b);

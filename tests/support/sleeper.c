@@ -19,10 +19,10 @@ static void *sleeper_run(void *arg)
     s->tid = syscall(SYS_gettid);
     s->asleep = true;
     pthread_cond_signal(&s->started);
-    do
+    do {
         s->status = wb_ctx_wait(s->a, s->b, s->cond, s->mutex, s->until_ns != 0 ? s->until_ns : WB_NEVER);
-    while (!s->go && s->status == 0 && s->until_ns == 0);
-    s->went = s->go;
+        s->returns++;
+    } while (!s->go && s->status == 0 && s->until_ns == 0);
     pthread_mutex_unlock(s->mutex);
     return NULL;
 }

@@ -16,10 +16,10 @@ typedef struct sleeper {
     int64_t until_ns; /* the time of its wait, set by the caller beforehand; 0: none, and it waits until go or an end */
     pthread_mutex_t *mutex;
     pthread_cond_t *cond, started;
-    bool asleep, go; /* under the mutex */
-    bool went;       /* what it waited for had come when its wait ended */
-    int status;      /* of its wait */
-    long tid;        /* of its thread, as the system counts */
+    bool asleep, go;  /* under the mutex */
+    unsigned returns; /* likewise: how often its wait returned */
+    int status;       /* of its wait */
+    long tid;         /* of its thread, as the system counts */
     pthread_t thread;
     pthread_mutex_t own_mutex;
     pthread_cond_t own_cond;
