@@ -381,6 +381,29 @@ static void an_answer_that_no_store_may_give_is_an_error(void **state)
     assert_int_equal(make_call(GET, &f.store, &c), -EIO); /* success, and no blob */
 }
 
+static void an_address_that_cannot_be_is_not_handed_on(void **state)
+{
+    const size_t good[] = {1, 20, BLOB_ADDRESS_MAX}, bad[] = {0, BLOB_ADDRESS_MAX + 1, SIZE_MAX};
+    fake f = new_fake(&fake_ops);
+    call c = good_call();
+
+    (void)state;
+    f.fill = true;
+    for (fake_op op = CAS_KEY; op <= CAS_PUT; op++)
+        for (int i = 0; i < 3; i++) {
+            f.status = 0;
+            f.address_size = good[i];
+            assert_int_equal(make_call(op, &f.store, &c), 0);
+            assert_int_equal(address.size, good[i]);
+            f.address_size = bad[i];
+            assert_int_equal(make_call(op, &f.store, &c), -EIO);
+            assert_int_equal(address.size, 0);
+            f.status = -ENOSPC; /* a caller may read as many bytes as the size says after a failure too */
+            assert_int_equal(make_call(op, &f.store, &c), -ENOSPC);
+            assert_int_equal(address.size, 0);
+        }
+}
+
 static void the_reason_is_this_calls_or_none(void **state)
 {
     fake f = new_fake(&fake_ops);
@@ -443,6 +466,7 @@ int main(void)
         cmocka_unit_test(what_a_store_gives_is_handed_on),
         cmocka_unit_test(a_failure_leaves_nothing_in_an_out_but_the_address_of_a_put),
         cmocka_unit_test(an_answer_that_no_store_may_give_is_an_error),
+        cmocka_unit_test(an_address_that_cannot_be_is_not_handed_on),
         cmocka_unit_test(the_reason_is_this_calls_or_none),
         cmocka_unit_test(a_success_leaves_the_last_reason_alone),
         cmocka_unit_test(a_callbacks_verdict_ends_a_listing_as_the_contract_says),

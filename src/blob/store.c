@@ -196,7 +196,12 @@ int blob_store_cas_put(blob_store *s, blob_ctx *ctx, blob_view data, blob_addres
     if (!store_bytes_ok(data.data, data.size))
         return store_bad("cas_put", "a view without its bytes");
     rc = store_settle(s, mark, s->ops->cas_put(s, ctx, data, out), "cas_put");
-    return rc == 0 ? store_check_address(s, out, "cas_put") : rc; /* on failure the address stays, if there is one */
+    if (rc == 0)
+        rc = store_check_address(s, out, "cas_put");
+    /* After a failure the address stays, if there is one; but a size that reads past its bytes never does. */
+    if (out->size > BLOB_ADDRESS_MAX)
+        out->size = 0;
+    return rc;
 }
 
 unsigned wb_store_traits(blob_store *s)
