@@ -16,6 +16,7 @@
 
 #include "blob/ctx.h"
 #include "sleeper.h"
+#include "testutil.h"
 
 #define HOUR_MS (3600 * 1000)
 
@@ -374,5 +375,6 @@ int main(void)
         cmocka_unit_test(no_fd_to_be_had_is_an_error_and_no_harm),
     };
 
+    test_watchdog(240);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -16,6 +16,7 @@
 
 #include "blob/ctx.h"
 #include "sleeper.h"
+#include "testutil.h"
 
 #define ROUNDS 3000
 #define CREW 4
@@ -224,5 +225,6 @@ int main(void)
         cmocka_unit_test(cancel_and_deadline_have_one_winner),
     };
 
+    test_watchdog(240);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -17,6 +17,7 @@
 
 #include "blob/ctx.h"
 #include "sleeper.h"
+#include "testutil.h"
 
 #define HOUR_MS (3600 * 1000)
 
@@ -290,5 +291,6 @@ int main(void)
         cmocka_unit_test(a_deadline_too_far_for_the_systems_clock_type_does_not_cut_a_wait_short),
     };
 
+    test_watchdog(240);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
