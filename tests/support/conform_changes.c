@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 /* ---- listings while other threads put, replace and delete ------------------------------------------------------ */
 
@@ -30,6 +31,39 @@ static cg_name cg_volatile(unsigned number, unsigned thread)
 
     snprintf(name.text, sizeof name.text, "s%02uv%02u", number % 100, thread % 100);
     return name;
+}
+
+/* What the threads that list and those that change know of each other. */
+typedef struct cg_churn {
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    uint64_t changes; /* lock */
+    atomic_uint listing;
+} cg_churn;
+
+static void cg_changed(cg_churn *churn)
+{
+    pthread_mutex_lock(&churn->lock);
+    churn->changes++;
+    pthread_cond_broadcast(&churn->changed);
+    pthread_mutex_unlock(&churn->lock);
+}
+
+/* Lets the others make some changes in the middle of a listing. Not for long: a store may keep writers out meanwhile. */
+static void cg_let_change(cg_churn *churn)
+{
+    struct timespec until;
+    uint64_t enough;
+
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_nsec += 5000000;
+    until.tv_sec += until.tv_nsec / 1000000000;
+    until.tv_nsec %= 1000000000;
+    pthread_mutex_lock(&churn->lock);
+    enough = churn->changes + 20;
+    while (churn->changes < enough && pthread_cond_timedwait(&churn->changed, &churn->lock, &until) == 0)
+        continue;
+    pthread_mutex_unlock(&churn->lock);
 }
 
 typedef struct cg_listing {
@@ -61,6 +95,8 @@ static int cg_listed(void *arg, blob_key key, uint64_t size)
     l->size = key.size;
     if (key.size > 0)
         memcpy(l->last, key.data, key.size);
+    if (key.size == 3 && l->next % 4 == 0)
+        cg_let_change(l->t->arg);
     return l->t->broken ? BLOB_LIST_STOP : 0;
 }
 
@@ -94,24 +130,27 @@ static void cg_change(wb_cf_thread *t, unsigned step)
 
 static void cg_list_body(wb_cf_thread *t)
 {
-    atomic_uint *listing = t->arg;
+    cg_churn *churn = t->arg;
     const bool lists = t->index >= WB_CF_THREADS - CG_LISTERS;
 
     if (lists) {
-        for (unsigned round = 0; wb_cf_goes_on(t, round, 3, 200); round++)
+        for (unsigned round = 0; wb_cf_goes_on(t, round, 3, 50); round++)
             cg_list(t, (unsigned)(round % 2 == 0 ? 0 : wb_cf_random(t, CG_STABLE)));
-        atomic_fetch_sub(listing, 1);
+        atomic_fetch_sub(&churn->listing, 1);
         return;
     }
-    for (unsigned step = 0; atomic_load(listing) > 0; step++)
+    for (unsigned step = 0; atomic_load(&churn->listing) > 0; step++) {
         cg_change(t, step);
+        cg_changed(churn);
+    }
 }
 
 static bool cg_lists(wb_cf *c)
 {
-    atomic_uint listing;
+    cg_churn churn = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
+    bool good;
 
-    atomic_init(&listing, CG_LISTERS);
+    atomic_init(&churn.listing, CG_LISTERS);
     for (unsigned i = 0; i < CG_STABLE; i++) {
         cg_name name = cg_stable(i);
         if (!wb_cf_put(c, wb_cf_key(name.text), blob_view_of("stable", 6), 0, 0))
@@ -122,7 +161,10 @@ static bool cg_lists(wb_cf *c)
                 return false;
         }
     }
-    return wb_cf_together(c, cg_list_body, &listing, 300);
+    good = wb_cf_together(c, cg_list_body, &churn, 300);
+    pthread_cond_destroy(&churn.changed);
+    pthread_mutex_destroy(&churn.lock);
+    return good;
 }
 
 /* ---- len while other threads put ------------------------------------------------------------------------------- */
