@@ -1,0 +1,51 @@
+/* wbinside.h - looking into a wrapper: how far its threads have come, so that a test need not guess. With it, the calls
+ * that the tests of deletes, room and retries make on threads of their own, on top of wbrig.h.
+ *
+ * What a thread of the wrapper does under the lock before it sleeps is seen here under that lock: who sees that a thread
+ * waits knows that it sleeps. */
+#ifndef WBINSIDE_H
+#define WBINSIDE_H
+
+#include "wbrig.h"
+
+/* Until it holds; looks again and again. fn is called with the wrapper's lock held. */
+void inside_until(wbstore *w, bool (*holds)(const wbstore *w, const void *arg), const void *arg);
+
+int inside_state(wbstore *w, blob_key key); /* a wbstore_state; 0: not pending */
+void inside_until_state(wbstore *w, blob_key key, int state);
+void inside_until_removers(wbstore *w, blob_key key, unsigned count); /* deletes, puts with replace: so many at least */
+void inside_until_turn_waited(wbstore *w, blob_key key); /* a delete has the key's hand and waits for puts of it */
+void inside_until_room_waiters(wbstore *w, unsigned count);
+void inside_until_resumed(wbstore *w); /* the listing of the start is through */
+bool inside_base_is_down(wbstore *w);
+
+/* wbstore_pending's word on one key; false: it is not pending. */
+typedef struct inside_info {
+    uint64_t size;
+    wbstore_state state;
+    int64_t age_ms;
+    unsigned attempts;
+    int status;
+    char text[240];
+} inside_info;
+bool inside_pending(wbstore *w, blob_key key, inside_info *out);
+
+/* The statistics, which must balance. */
+wbstore_stats inside_stats(wbrig *r);
+
+/* Calls on threads of their own; the blob of a put is text (arg). Each starts at once; wbrig_end joins it. */
+void inside_put(wbrig_call *c, wbrig *r, blob_ctx *ctx, const char *text); /* cas_put; c->ticket is its ticket */
+void inside_delete(wbrig_call *c, wbrig *r, blob_ctx *ctx, const blob_address *a);
+void inside_replace(wbrig_call *c, wbrig *r, blob_ctx *ctx, const blob_address *a, const char *text);
+void inside_sync(wbrig_call *c, wbrig *r, blob_ctx *ctx);
+
+/* A rule for calls of this address only. */
+faultstore_rule *inside_hold(faultstore *f, unsigned op, const blob_address *a);
+faultstore_rule *inside_fail(faultstore *f, unsigned op, const blob_address *a, int status, unsigned count);
+/* Fails every put of a with a wish to be asked again in an hour only: it is WAITING from then on. */
+faultstore_rule *inside_fail_for_long(faultstore *f, unsigned op, const blob_address *a, int status);
+
+/* How often the calls of op with this address ended with this status. */
+unsigned inside_ended(faultstore *f, unsigned op, const blob_address *a, int status);
+
+#endif
