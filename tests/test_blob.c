@@ -167,7 +167,7 @@ static void a_copied_blob_keeps_its_own_bytes(void **state)
 static void an_allocated_blob_is_filled_in_place_and_aligned(void **state)
 {
     for (size_t size = 0; size < 40; size++) {
-        void *to, *head;
+        void *to;
         blob *b;
         (void)state;
         assert_int_equal(blob_new_alloc(&b, size, &to), 0);
@@ -175,15 +175,39 @@ static void an_allocated_blob_is_filled_in_place_and_aligned(void **state)
         assert_int_equal((uintptr_t)to % _Alignof(max_align_t), 0);
         memset(to, 7, size);
         blob_unref(b);
-        assert_int_equal(wb_blob_new(&b, size, 3, &head, &to), 0);
-        assert_ptr_equal(head, wb_blob_head(b));
-        memset(head, 1, size);
-        memcpy(to, "abc", 3);
-        for (size_t i = 0; i < size; i++)
-            assert_int_equal(((unsigned char *)head)[i], 1);
-        assert_memory_equal(b->data, "abc", 3);
-        blob_unref(b);
     }
+}
+
+static wb_blob_placed *placed_back;
+
+static void placed_recycle(wb_blob_home *home, wb_blob_placed *placed)
+{
+    (void)home;
+    assert_null(placed_back);
+    placed_back = placed;
+}
+
+static void a_placed_blob_goes_home_with_its_last_reference(void **state)
+{
+    wb_blob_home home = {.recycle = placed_recycle};
+    wb_blob_placed *placed = malloc(sizeof *placed + 4);
+    blob *b;
+    (void)state;
+
+    assert_non_null(placed);
+    placed->body.note = 4;
+    memcpy(placed->room, "room", 4);
+    b = wb_blob_place(placed, &home, "bytes", 5);
+    assert_ptr_equal(b, placed);
+    assert_memory_equal(b->data, "bytes", 5);
+    assert_int_equal(b->size, 5);
+    blob_unref(blob_ref(b));
+    assert_null(placed_back);
+    blob_unref(b);
+    assert_ptr_equal(placed_back, placed);
+    assert_int_equal(placed->body.note, 4);
+    assert_memory_equal(placed->room, "room", 4);
+    free(placed);
 }
 
 static void a_size_that_memory_cannot_have_is_no_memory(void **state)
@@ -205,15 +229,12 @@ static void a_size_that_memory_cannot_have_is_no_memory(void **state)
     for (size_t i = 0; i < COUNT(sizes); i++) {
         char here;
         blob *b = (blob *)(void *)&here;
-        void *to = &here, *head;
+        void *to = &here;
         assert_int_equal(blob_new_alloc(&b, sizes[i], &to), -ENOMEM);
         assert_null(b);
         assert_null(to);
         b = (blob *)(void *)&here;
         assert_int_equal(blob_new_copy(&b, &here, sizes[i]), -ENOMEM);
-        assert_null(b);
-        b = (blob *)(void *)&here;
-        assert_int_equal(wb_blob_new(&b, 48, sizes[i], &head, &to), -ENOMEM);
         assert_null(b);
         blob_last_error(&error);
         assert_int_equal(error.status, -ENOMEM);
@@ -459,6 +480,7 @@ int main(void)
         cmocka_unit_test(what_is_not_hex_is_refused_and_nothing_written),
         cmocka_unit_test(a_copied_blob_keeps_its_own_bytes),
         cmocka_unit_test(an_allocated_blob_is_filled_in_place_and_aligned),
+        cmocka_unit_test(a_placed_blob_goes_home_with_its_last_reference),
         cmocka_unit_test(a_size_that_memory_cannot_have_is_no_memory),
         cmocka_unit_test(an_adopted_blob_is_released_once_with_its_argument),
         cmocka_unit_test(a_blob_that_could_not_be_made_leaves_its_data_alone),

@@ -14,6 +14,10 @@
 
 enum { BLOB_INLINE, BLOB_ADOPTED, BLOB_PLACED };
 
+/* Where the payload of an inline blob begins: aligned as malloc aligns. */
+#define BLOB_INLINE_OFFSET                                                                                             \
+    ((sizeof(wb_blob_body) + _Alignof(max_align_t) - 1) / _Alignof(max_align_t) * _Alignof(max_align_t))
+
 typedef struct blob_owner {
     void (*release)(void *data, void *arg);
     void *arg;
@@ -56,12 +60,12 @@ int blob_new_alloc(blob **out, size_t size, void **writable)
         *writable = NULL;
     if (out == NULL || writable == NULL)
         return blob_fail(-EINVAL, 0, "blob_new_alloc needs both outs");
-    body = blob_body_new(size);
+    body = size <= SIZE_MAX - BLOB_INLINE_OFFSET ? blob_body_new(BLOB_INLINE_OFFSET - sizeof *body + size) : NULL;
     if (body == NULL)
         return blob_fail(-ENOMEM, 0, "no memory for a blob of %zu bytes", size);
-    body->public.data = body + 1;
+    *writable = (unsigned char *)body + BLOB_INLINE_OFFSET;
+    body->public.data = *writable;
     body->public.size = size;
-    *writable = body + 1;
     *out = &body->public;
     return 0;
 }

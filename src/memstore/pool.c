@@ -9,7 +9,7 @@
  *     slab    free -> record -> record ...       given back, last first
  *             chunk [ next | ... handed out ... | fresh -> ... end ]
  *
- * Payload sizes are rounded up to classes, eight to each doubling, which wastes a tenth at most; above 64 KiB malloc does
+ * Payload sizes are rounded up to classes, eight to each doubling, which wastes an eighth at most; above 64 KiB malloc does
  * as well, and below that the slabs are what keeps a backlog's memory from scattering. Memory goes back when the last
  * record of a slab does, but for its first, small chunk. */
 #include "memstore/pool.h"
@@ -24,7 +24,7 @@
 #define POOL_HEADER_SIZE 64
 #define POOL_KEY_MAX (POOL_HEADER_SIZE - sizeof(wb_blob_placed)) /* longer keys: a header of their own, from malloc */
 #define POOL_PAYLOAD_MAX 65536
-#define POOL_CLASSES 88 /* as many as pool_class tells apart up to POOL_PAYLOAD_MAX */
+#define POOL_CLASSES 80 /* as many as pool_class tells apart up to POOL_PAYLOAD_MAX */
 #define POOL_CHUNK_MIN ((size_t)16 << 10)
 #define POOL_CHUNK_MAX ((size_t)2 << 20)
 #define POOL_POPULATE ((size_t)64 << 10)
@@ -66,21 +66,21 @@ struct wb_mem_pool {
 
 /* ---- sizes ---- */
 
-/* The class of a payload: sizes up to 128 in steps of eight, then eight steps to each doubling. */
+/* The class of a payload: sizes up to 256 in steps of sixteen (as malloc aligns), then eight steps to each doubling. */
 static size_t pool_class(size_t size)
 {
-    size_t shift = 0, eights = (size + 7) / 8;
+    size_t shift = 0, steps = (size + 15) / 16;
 
-    for (; eights > 16; shift++)
-        eights = (eights + 1) / 2;
-    return shift * 8 + eights - 1;
+    for (; steps > 16; shift++)
+        steps = (steps + 1) / 2;
+    return shift * 8 + steps - 1;
 }
 
 static size_t pool_class_size(size_t class)
 {
     size_t shift = class < 16 ? 0 : class / 8 - 1;
 
-    return (class - shift * 8 + 1) * 8 << shift;
+    return (class - shift * 8 + 1) * 16 << shift;
 }
 
 /* ---- slabs ---- */
