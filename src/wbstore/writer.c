@@ -122,16 +122,12 @@ static void writers_wake(wbstore *w, unsigned start_max, bool harder)
             if (!w->signalled)
                 pthread_cond_signal(&w->work);
             w->signalled = true;
-        } else if (start_max > 0) {
+        } else {
             while (start < start_max && w->writers < w->options.writers_max && start < w->ledger.active_blobs) {
                 start++;
                 w->writers++;
                 w->threads++;
             }
-        } else if (ready) { /* the writers may come back soon, or hang: the housekeeper finds out which */
-            if (!w->held_back)
-                wb_house_wake(w);
-            w->held_back = true;
         }
     }
     pthread_mutex_unlock(&w->lock);
