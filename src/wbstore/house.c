@@ -2,7 +2,7 @@
  *
  *     takes up what the buffer held at the start      tells the host of events
  *     starts a writer when that failed before         joins writers that have gone
- *     lifts the bound on writers of a fast base when those it has are stuck */
+ *     adds a writer when those at work are stuck, a fast base's bound or not */
 #include "wbstore/health.h"
 #include "wbstore/wrapper.h"
 
@@ -175,44 +175,53 @@ static void house_start_writer(wbstore *w)
     pthread_mutex_lock(&w->lock);
 }
 
-/* The writers of a fast base were bounded, and there is work. Are they at it? */
-static void house_look_at_writers(wbstore *w, uint64_t *picks)
+/* The eye on work for which no writer was added. */
+typedef struct house_watch {
+    int64_t look_ns; /* when to look again; WB_NEVER: nothing to look after */
+    uint64_t picks;  /* at the last look */
+} house_watch;
+
+/* If those that there are have taken up nothing since the last look, they are stuck. */
+static void house_watch_writers(wbstore *w, house_watch *watch)
 {
-    if (!wb_work_is_ready(w, wb_now_ns())) {
+    int64_t now_ns = wb_now_ns();
+    bool looked = watch->look_ns != WB_NEVER;
+
+    if (w->held_back && looked && now_ns < watch->look_ns)
+        return;
+    if (looked && !wb_work_is_ready(w, now_ns))
         w->held_back = false;
-    } else if (w->picks == *picks) {
+    if (looked && w->held_back && w->picks == watch->picks) {
         w->held_back = false; /* whoever is held back next says so again */
         wb_unlock_and_work_harder(w);
         pthread_mutex_lock(&w->lock);
     }
-    *picks = w->picks;
+    watch->picks = w->picks;
+    watch->look_ns = w->held_back ? wb_after_ms(now_ns, HOUSE_STUCK_MS) : WB_NEVER;
 }
 
-static int64_t house_next_ns(const wbstore *w)
+static int64_t house_next_ns(const wbstore *w, const house_watch *watch)
 {
     int64_t until_ns = w->resuming && w->resume_due_ns < w->spawn_due_ns ? w->resume_due_ns : w->spawn_due_ns;
-    int64_t look_ns = w->held_back ? wb_after_ms(wb_now_ns(), HOUSE_STUCK_MS) : WB_NEVER;
 
-    return look_ns < until_ns ? look_ns : until_ns;
+    return watch->look_ns < until_ns ? watch->look_ns : until_ns;
 }
 
 static void *house_run(void *arg)
 {
     wbstore *w = arg;
-    uint64_t picks = 0;
+    house_watch watch = {.look_ns = WB_NEVER};
 
     pthread_mutex_lock(&w->lock);
     while (blob_ctx_status(w->run) == 0) {
         wb_writers_join_finished(w);
+        house_watch_writers(w, &watch);
         if (w->resuming && wb_now_ns() >= w->resume_due_ns)
             house_resume(w);
         else if (wb_now_ns() >= w->spawn_due_ns)
             house_start_writer(w);
-        else if (!house_tells(w)) {
-            wb_ctx_wait(w->run, NULL, &w->house, &w->lock, house_next_ns(w));
-            if (w->held_back)
-                house_look_at_writers(w, &picks);
-        }
+        else if (!house_tells(w))
+            wb_ctx_wait(w->run, NULL, &w->house, &w->lock, house_next_ns(w, &watch));
     }
     while (house_tells(w))
         continue;

@@ -78,10 +78,10 @@ struct wbstore {
     unsigned writers, idle;  /* l */
     bool signalled;          /* l an idle writer was woken and has not come yet */
     wb_writer *timekeeper;   /* l the idle writer that wakes when the next blob is due */
-    int64_t spawn_due_ns;    /* l when to try again to start a first writer; WB_NEVER: no need */
+    int64_t spawn_due_ns;    /* l when to try again to start a writer; WB_NEVER: no need */
     int64_t base_latency_ns; /* l moving mean of a base put; 0: none yet */
     uint64_t picks;          /* l how often a writer took something up */
-    bool held_back;          /* l there is work, but writers enough for a base that answers at once */
+    bool held_back;          /* l there is work, but no writer was added for it: the housekeeper looks after it */
     bool joined;             /* l all threads were joined */
 
     /* the base's health, writer.c */

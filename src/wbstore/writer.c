@@ -4,8 +4,9 @@
  *
  * Writers beget writers: whoever leaves work behind, a put or a writer that has just picked, wakes an idle writer or starts
  * one, up to two at a time, so that a burst reaches a slow base at full width without a put ever starting more than the
- * first thread. A base that answers at once gets only as many as there are processors; the housekeeper looks after that
- * bound and lifts it when they get stuck.
+ * first thread. A base that answers at once gets only as many as there are processors. Whoever leaves work behind and adds
+ * no writer, for that bound or because all writers are busy and a put starts none, tells the housekeeper, who adds one when
+ * those at work get stuck.
  *
  * The idle writer that went to sleep last is the timekeeper: it wakes when the next blob or probe is due. */
 #include "wbstore/wrapper.h"
@@ -74,10 +75,9 @@ static void writers_not_started(wbstore *w, unsigned count, int status)
     for (; count > 0; count--)
         wb_thread_ends(w);
     wb_note_failure(w, status, error.text);
-    if (w->writers == 0) { /* nobody is left to try: the housekeeper will */
-        w->spawn_due_ns = wb_after_ms(wb_now_ns(), w->options.retry_min_ms);
-        wb_house_wake(w);
-    }
+    /* The housekeeper tries again: those who are at work, if any, may be stuck. */
+    w->spawn_due_ns = wb_after_ms(wb_now_ns(), w->options.retry_min_ms);
+    wb_house_wake(w);
     pthread_mutex_unlock(&w->lock);
 }
 
@@ -105,7 +105,7 @@ static void writers_wake(wbstore *w, unsigned start_max, bool harder)
 {
     unsigned start = 0;
     int64_t until_ns;
-    bool ready, watch;
+    bool ready, watch, may_add;
 
     if (w->ledger.active_blobs == 0 || w->writers - w->idle >= w->options.writers_max || blob_ctx_status(w->run) != 0) {
         pthread_mutex_unlock(&w->lock);
@@ -113,7 +113,8 @@ static void writers_wake(wbstore *w, unsigned start_max, bool harder)
     }
     ready = writer_next(w, wb_now_ns(), &until_ns) != NULL;
     watch = until_ns != WB_NEVER && w->timekeeper == NULL;
-    if (ready && !harder && writers_are_enough(w)) {
+    may_add = w->idle > 0 || start_max > 0;
+    if (ready && !harder && (!may_add || writers_are_enough(w))) {
         if (!w->held_back)
             wb_house_wake(w);
         w->held_back = true;
