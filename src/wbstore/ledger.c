@@ -15,6 +15,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define LEDGER_48_BITS ((UINT64_C(1) << 48) - 1) /* 256 TiB, or 8,900 years of milliseconds */
+
 /* ---- by key ---- */
 
 #define PAGE_SLOTS 512    /* a power of two */
@@ -399,10 +401,10 @@ void wb_attempt_free(wb_ledger *l, wb_attempt *a)
 void wb_ledger_join(wb_ledger *l, wb_entry *e, uint64_t ticket, uint64_t size, int64_t now_ms)
 {
     e->order = ticket > 0 ? wb_order_of(ticket) : ++l->resumed;
-    e->size = size;
-    e->since_ms = now_ms;
+    e->size = size & LEDGER_48_BITS;
+    e->since_ms = (uint64_t)now_ms & LEDGER_48_BITS;
     e->state = WBSTORE_QUEUED;
-    l->bytes += size;
+    l->bytes += e->size;
     l->key_bytes += e->key_size;
     active_insert_after(l, ticket > 0 ? l->active.tail : l->resumed_last, e);
     wb_ledger_free_to_send(l, e);
@@ -469,8 +471,9 @@ void wb_ledger_leave(wb_ledger *l, wb_entry *e)
 
 void wb_ledger_resize(wb_ledger *l, wb_entry *e, uint64_t size)
 {
-    l->bytes = l->bytes - e->size + size;
-    e->size = size;
+    l->bytes -= e->size;
+    e->size = size & LEDGER_48_BITS;
+    l->bytes += e->size;
 }
 
 wb_entry *wb_ledger_next(wb_ledger *l, int64_t now_ns, bool probing)

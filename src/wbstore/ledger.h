@@ -29,15 +29,16 @@ typedef struct wb_attempt {
     char text[sizeof((blob_error *)0)->text];
 } wb_attempt;
 
+/* A million of these may be pending: 56 bytes and the key. */
 typedef struct wb_entry {
     struct wb_entry *prev, *next; /* in the active or the parked list */
     uint64_t order;               /* its place among the pending: wb_order_of a ticket, below that for a resumed blob */
-    uint64_t size;                /* payload bytes */
-    int64_t since_ms;             /* when it became pending */
     wb_attempt *attempt;          /* NULL before the first upload */
-    uint32_t writes;   /* how often a put has stored its bytes: nobody removes what was written after he began */
-    uint16_t putters;  /* puts that are writing its bytes now */
-    uint16_t removers; /* deletes and puts with replace, waiting or at work */
+    uint64_t size : 48;           /* payload bytes */
+    uint64_t putters : 16;        /* puts that are writing its bytes now */
+    uint64_t since_ms : 48;       /* when it became pending */
+    uint64_t removers : 16;       /* deletes and puts with replace, waiting or at work */
+    uint32_t writes; /* how often a put has stored its bytes: nobody removes what was written after he began */
     uint8_t state;
     uint8_t hand;
     bool vouched : 1;  /* a put of this process has stored the bytes: a duplicate may rely on them */

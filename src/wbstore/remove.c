@@ -28,10 +28,11 @@ int wb_hand_take(wbstore *w, blob_ctx *ctx, wb_entry *e)
     int rc = wb_closed(w);
 
     e->removers++;
-    if (rc == 0 && e->hand == WB_HAND_UPLOAD)
+    while (rc == 0 && e->hand != WB_HAND_NONE) {
         hand_call_off(w, e);
-    while (rc == 0 && e->hand != WB_HAND_NONE)
-        rc = wb_wait(w, ctx, &w->turn);
+        if (e->hand != WB_HAND_NONE)
+            rc = wb_wait(w, ctx, &w->turn);
+    }
     if (rc != 0) {
         e->removers--;
         wb_ledger_free_to_send(&w->ledger, e);

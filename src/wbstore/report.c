@@ -29,7 +29,7 @@ static void report_fill(const wbstore *w, wbstore_stats *s)
     s->pending_blobs = w->ledger.active_blobs + w->ledger.parked_blobs;
     s->pending_bytes = w->ledger.bytes;
     s->in_flight = w->ledger.sending;
-    s->oldest_age_ms = oldest != NULL ? wb_now_ns() / 1000000 - oldest->since_ms : 0;
+    s->oldest_age_ms = oldest != NULL ? wb_now_ns() / 1000000 - (int64_t)oldest->since_ms : 0;
     s->last_status = w->last_status;
     memcpy(s->last_text, w->last_text, sizeof s->last_text);
 }
@@ -76,7 +76,7 @@ static void snapshot_add(snapshot *s, const wb_entry *e, int64_t now_ms)
         .key = blob_key_of(s->keys, e->key_size),
         .size = e->size,
         .state = (wbstore_state)e->state,
-        .age_ms = now_ms - e->since_ms,
+        .age_ms = now_ms - (int64_t)e->since_ms,
         .text = "",
     };
     memcpy(s->keys, e->key, e->key_size);

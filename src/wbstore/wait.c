@@ -16,7 +16,7 @@ void wb_entry_settled(wbstore *w, wb_entry *e)
         w->awaited_order = UINT64_MAX; /* whoever goes on waiting says so again */
         pthread_cond_broadcast(&w->settled);
     }
-    if (w->ledger.active_blobs == 0 && w->ledger.parked_blobs == 0) {
+    if (w->options.on_event != NULL && w->ledger.active_blobs == 0 && w->ledger.parked_blobs == 0) {
         w->drained_untold = true;
         wb_house_wake(w);
     }

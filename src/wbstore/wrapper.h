@@ -87,6 +87,7 @@ struct wbstore {
     /* the base's health, writer.c */
     bool down;            /* l */
     unsigned failures;    /* l in a row */
+    bool probing;         /* l a probe is under way */
     unsigned probes;      /* l since it went down */
     int64_t probe_due_ns; /* l */
     int down_status;      /* l */

@@ -41,11 +41,12 @@ static wb_entry *writer_next(wbstore *w, int64_t now_ns, int64_t *until_ns)
         e = wb_ledger_next(&w->ledger, now_ns, false);
         if (e == NULL)
             *until_ns = wb_ledger_due_ns(&w->ledger);
-    } else if (w->ledger.sending == 0 && w->ledger.active_blobs > 0) { /* one probe at a time */
-        if (now_ns < w->probe_due_ns)
+    } else if (!w->probing) { /* one at a time; what hangs since before it went down does not count */
+        e = wb_ledger_next(&w->ledger, now_ns, true);
+        if (e != NULL && now_ns < w->probe_due_ns) {
             *until_ns = w->probe_due_ns;
-        else
-            e = wb_ledger_next(&w->ledger, now_ns, true);
+            e = NULL;
+        }
     }
     return e;
 }
@@ -184,7 +185,7 @@ static void writer_sent(wbstore *w, wb_entry *e, uint32_t writes)
         blob_last_error(&error);
         attempt_failed(w, e, rc, error.text);
         e->attempt->due_ns = wb_backoff_due_ns(w, e->attempt->number, 0);
-        wb_ledger_move(&w->ledger, e, WBSTORE_WAITING);
+        wb_ledger_move(&w->ledger, e, e->removers > 0 ? WBSTORE_QUEUED : WBSTORE_WAITING);
         return;
     }
     w->sent++;
@@ -265,12 +266,15 @@ static void writer_send(wb_writer *me, wb_entry *e)
     wb_ledger_move(&w->ledger, e, WBSTORE_SENDING);
     e->hand = WB_HAND_UPLOAD;
     w->picks++;
+    w->probing = w->probing || probe;
     outcome.status = blob_ctx_new_timeout(&ctx, w->run, attempt_limit_ms(w, e->size));
     attempt->ctx = ctx;
     writers_wake(w, 2, false);
     if (ctx != NULL)
         wb_upload(w, ctx, wb_entry_key(e), &outcome);
     pthread_mutex_lock(&w->lock);
+    if (probe)
+        w->probing = false;
     writer_ends_attempt(w, e, writes, &outcome, probe);
     attempt->ctx = NULL;
     wb_hand_free(w, e); /* may free the attempt too */
