@@ -297,18 +297,22 @@ static void the_fd_is_readable_when_asked_for_after_the_cancel(void **state)
 
 static void the_fd_tells_of_cancels_only_and_of_one_after_the_deadline_too(void **state)
 {
-    blob_ctx *ctx = new_timeout(NULL, 0), *asked_late = new_ctx(ctx), *born_late;
+    blob_ctx *ctx = new_timeout(NULL, 0), *asked_late = new_ctx(ctx), *born_late, *below;
     int fd = blob_ctx_fd(ctx);
 
     (void)state;
     assert_int_equal(blob_ctx_status(ctx), -ETIMEDOUT);
-    assert_false(readable(fd));
+    below = new_ctx(ctx);
+    assert_int_equal(blob_ctx_status(below), -ETIMEDOUT);
+    assert_false(readable(fd) || readable(blob_ctx_fd(below)));
     blob_ctx_cancel(ctx);
     born_late = new_ctx(ctx);
     assert_true(readable(fd));
     assert_true(readable(blob_ctx_fd(asked_late)));
     assert_true(readable(blob_ctx_fd(born_late)));
+    assert_true(readable(blob_ctx_fd(below)));
     blob_ctx_free(born_late);
+    blob_ctx_free(below);
     blob_ctx_free(asked_late);
     blob_ctx_free(ctx);
 }

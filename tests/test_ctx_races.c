@@ -4,6 +4,7 @@
  * would hang, the test's time limit ends; what touched freed memory or raced, the sanitizers tell. */
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -19,6 +20,7 @@
 #include "testutil.h"
 
 #define ROUNDS 3000
+#define DUELS 20000
 #define CREW 4
 
 typedef struct match match;
@@ -28,6 +30,7 @@ struct match {
     pthread_barrier_t barrier;
     match_move *move;
     blob_ctx *top, *child, *stranger; /* made for each round */
+    int64_t finish_ns;                /* likewise, for a cancel at that time */
     bool over;                        /* set before the barrier opens */
     atomic_int odd;                   /* moves that saw what must not be */
 };
@@ -71,7 +74,7 @@ static int wait_and_vanish(blob_ctx *a, blob_ctx *b)
     return status;
 }
 
-static void play(match_move *move, void (*set_up)(match *m, int round), void (*clear)(match *m))
+static void play(int rounds, match_move *move, void (*set_up)(match *m, int round), void (*clear)(match *m))
 {
     player crew[CREW];
     match m = {.move = move};
@@ -81,7 +84,7 @@ static void play(match_move *move, void (*set_up)(match *m, int round), void (*c
         crew[i] = (player){.m = &m, .number = i};
         assert_int_equal(pthread_create(&crew[i].thread, NULL, player_run, &crew[i]), 0);
     }
-    for (int round = 0; round < ROUNDS; round++) {
+    for (int round = 0; round < rounds; round++) {
         set_up(&m, round);
         pthread_barrier_wait(&m.barrier);
         pthread_barrier_wait(&m.barrier);
@@ -132,7 +135,7 @@ static void wait_or_cancel(match *m, int who)
 static void no_wait_misses_a_cancel_and_no_cancel_outlasts_a_wait(void **state)
 {
     (void)state;
-    play(wait_or_cancel, set_up_family, clear_family);
+    play(ROUNDS, wait_or_cancel, set_up_family, clear_family);
 }
 
 static void breed_or_cancel(match *m, int who)
@@ -154,7 +157,7 @@ static void breed_or_cancel(match *m, int who)
 static void contexts_are_made_and_freed_while_a_cancel_of_their_parent_runs(void **state)
 {
     (void)state;
-    play(breed_or_cancel, set_up_family, clear_family);
+    play(ROUNDS, breed_or_cancel, set_up_family, clear_family);
 }
 
 /* The waiter has the only hold and drops it as soon as it is woken, or sees the status: cancel is still under way. */
@@ -183,15 +186,16 @@ static void free_or_cancel(match *m, int who)
 static void who_a_cancel_woke_may_free_the_context_at_once(void **state)
 {
     (void)state;
-    play(free_or_cancel, set_up_orphan, clear_orphan);
+    play(ROUNDS, free_or_cancel, set_up_orphan, clear_orphan);
 }
 
-/* Cancel and deadline at the same moment: all who look see the same winner. */
+/* Cancel and deadline at the same moment, or nearly: all who look see the same winner. */
 
 static void set_up_photo_finish(match *m, int round)
 {
     m->top = new_ctx(NULL);
-    m->child = new_timeout(m->top, round % 2);
+    m->child = new_timeout(m->top, 1);
+    m->finish_ns = wb_now_ns() + 1000000 - round % 64 * 20;
     m->stranger = new_ctx(NULL);
 }
 
@@ -199,10 +203,13 @@ static void look_or_cancel(match *m, int who)
 {
     int first = 0;
 
-    if (who == 0)
+    if (who > 1) /* two are as many as surely run at the same time */
+        return;
+    if (who == 0) {
+        while (wb_now_ns() < m->finish_ns)
+            continue;
         blob_ctx_cancel(m->top);
-    if (who == 1)
-        first = wait_and_vanish(m->child, m->stranger);
+    }
     while (first == 0)
         first = blob_ctx_status(m->child);
     for (int i = 0; i < 20; i++)
@@ -213,7 +220,55 @@ static void look_or_cancel(match *m, int who)
 static void cancel_and_deadline_have_one_winner(void **state)
 {
     (void)state;
-    play(look_or_cancel, set_up_photo_finish, clear_family);
+    play(500, look_or_cancel, set_up_photo_finish, clear_family);
+}
+
+/* The narrow gap between a waiter's last look at its context and its sleep: one waiter and one cancel that meet without
+ * any system call in between, the cancel a little later each time. */
+
+typedef struct duel {
+    atomic_int round, done;
+    blob_ctx *ctx;
+    int odd;
+} duel;
+
+static void spin_until(atomic_int *counter, int value)
+{
+    for (int spins = 0; atomic_load(counter) != value; spins++)
+        if (spins > 2000)
+            sched_yield();
+}
+
+static void *duel_run(void *arg)
+{
+    duel *d = arg;
+
+    for (int round = 1; round <= DUELS; round++) {
+        spin_until(&d->round, round);
+        d->odd += wait_and_vanish(d->ctx, NULL) != -ECANCELED;
+        atomic_store(&d->done, round);
+    }
+    return NULL;
+}
+
+static void no_wait_misses_a_cancel_that_comes_as_it_falls_asleep(void **state)
+{
+    pthread_t waiter;
+    duel d = {0};
+
+    (void)state;
+    assert_int_equal(pthread_create(&waiter, NULL, duel_run, &d), 0);
+    for (int round = 1; round <= DUELS; round++) {
+        d.ctx = new_ctx(NULL);
+        atomic_store(&d.round, round);
+        for (volatile int delay = 0; delay < round % 1000; delay++)
+            continue;
+        blob_ctx_cancel(d.ctx);
+        spin_until(&d.done, round);
+        blob_ctx_free(d.ctx);
+    }
+    pthread_join(waiter, NULL);
+    assert_int_equal(d.odd, 0);
 }
 
 int main(void)
@@ -223,6 +278,7 @@ int main(void)
         cmocka_unit_test(contexts_are_made_and_freed_while_a_cancel_of_their_parent_runs),
         cmocka_unit_test(who_a_cancel_woke_may_free_the_context_at_once),
         cmocka_unit_test(cancel_and_deadline_have_one_winner),
+        cmocka_unit_test(no_wait_misses_a_cancel_that_comes_as_it_falls_asleep),
     };
 
     test_watchdog(240);

@@ -175,6 +175,36 @@ static void a_cancel_that_waits_for_a_mutex_holds_up_nothing_else_of_the_family(
     blob_ctx_free(top);
 }
 
+/* Both waiters are up already and queue for their mutexes, before the cancels that come to wake them. */
+static void two_cancels_at_once_let_go_of_both_their_waiters(void **state)
+{
+    (void)state;
+    for (int round = 0; round < 100; round++) {
+        blob_ctx *top = new_ctx(NULL);
+        blob_ctx *ctx[2] = {new_ctx(top), new_ctx(top)};
+        sleeper sleepers[2] = {{0}};
+        pthread_t cancellers[2];
+        for (int i = 0; i < 2; i++) {
+            sleeper_start(&sleepers[i], ctx[i], NULL, NULL, NULL);
+            pthread_mutex_lock(sleepers[i].mutex);
+            pthread_cond_broadcast(sleepers[i].cond);
+        }
+        for (int i = 0; i < 2; i++) {
+            struct pollfd poller = {.fd = blob_ctx_fd(ctx[i]), .events = POLLIN};
+            assert_int_equal(pthread_create(&cancellers[i], NULL, cancel_run, ctx[i]), 0);
+            assert_int_equal(poll(&poller, 1, -1), 1);
+        }
+        for (int i = 0; i < 2; i++)
+            pthread_mutex_unlock(sleepers[i].mutex);
+        for (int i = 0; i < 2; i++) {
+            assert_int_equal(sleeper_end(&sleepers[i]), -ECANCELED);
+            pthread_join(cancellers[i], NULL);
+            blob_ctx_free(ctx[i]);
+        }
+        blob_ctx_free(top);
+    }
+}
+
 /* A host may hold the mutex of one wait while it cancels another context: of the same family, and though the first
  * wait is about to end by its deadline. */
 static void cancel_takes_no_mutex_but_those_of_the_waits_it_ends(void **state)
@@ -286,6 +316,7 @@ int main(void)
         cmocka_unit_test(a_time_of_its_own_ends_a_wait_without_a_status),
         cmocka_unit_test(cancel_may_be_called_while_holding_another_lock),
         cmocka_unit_test(a_cancel_that_waits_for_a_mutex_holds_up_nothing_else_of_the_family),
+        cmocka_unit_test(two_cancels_at_once_let_go_of_both_their_waiters),
         cmocka_unit_test(cancel_takes_no_mutex_but_those_of_the_waits_it_ends),
         cmocka_unit_test(a_waiter_sleeps_until_there_is_something_to_tell),
         cmocka_unit_test(a_deadline_too_far_for_the_systems_clock_type_does_not_cut_a_wait_short),
