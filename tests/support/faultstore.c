@@ -140,18 +140,15 @@ typedef struct fs_listing {
     blob_list_fn *fn;
     void *arg;
     uint64_t keys_seen;
-    bool broken; /* by a rule, with this status */
-    int status;
 } fs_listing;
 
 static int fs_list_key(void *arg, blob_key key, uint64_t size)
 {
     fs_listing *listing = arg;
+    int status;
 
-    if (wb_fault_apply(listing->call, FAULT_DURING, listing->keys_seen, &listing->status)) {
-        listing->broken = true;
-        return listing->status != 0 ? listing->status : BLOB_LIST_STOP;
-    }
+    if (wb_fault_apply(listing->call, FAULT_DURING, listing->keys_seen, &status))
+        return status != 0 ? status : BLOB_LIST_STOP;
     listing->keys_seen++;
     return listing->fn(listing->arg, key, size);
 }
@@ -162,11 +159,8 @@ static int fs_list(blob_store *s, blob_ctx *ctx, blob_key start, blob_list_fn *f
     fs_listing listing = {.call = &call, .fn = fn, .arg = arg};
     int rc;
 
-    if (fs_enter(&call, &rc)) {
+    if (fs_enter(&call, &rc))
         rc = blob_store_list(call.store->inner, call.ctx, start, fs_list_key, &listing);
-        if (listing.broken)
-            rc = listing.status;
-    }
     fs_after(&call, &rc);
     return wb_fault_end(&call, rc);
 }
