@@ -193,13 +193,17 @@ no_ledger:
 
 int wbstore_close(wbstore *w, blob_ctx *ctx)
 {
+    bool housekeeping;
     int rc = 0;
 
     if (w == NULL)
         return blob_fail(-EINVAL, 0, "close: no wrapper");
     if (wb_fork_guard_is_child(&w->guard))
         return wb_closed(w);
-    if (pthread_equal(pthread_self(), w->housekeeper))
+    pthread_mutex_lock(&w->lock);
+    housekeeping = !w->joined && pthread_equal(pthread_self(), w->housekeeper); /* once joined, its name is anybody's */
+    pthread_mutex_unlock(&w->lock);
+    if (housekeeping)
         return blob_fail(-EDEADLK, 0, "close called from the event callback, which it would wait for");
     blob_ctx_cancel(w->run);
     pthread_mutex_lock(&w->lock);
