@@ -131,7 +131,8 @@ static wb_entry *wait_key_entry(const wbstore *w, blob_key key, uint64_t barrier
     return e != NULL && e->state != WB_ABSENT && e->order <= barrier ? e : NULL;
 }
 
-static int wait_for_key(wbstore *w, blob_ctx *ctx, blob_key key, uint64_t barrier)
+/* *waited: it had to wait, and what was looked at before may have changed meanwhile. */
+static int wait_for_key(wbstore *w, blob_ctx *ctx, blob_key key, uint64_t barrier, bool *waited)
 {
     wb_entry *e;
     int rc = 0;
@@ -144,6 +145,7 @@ static int wait_for_key(wbstore *w, blob_ctx *ctx, blob_key key, uint64_t barrie
             return rc;
         if (e != NULL)
             e->awaited = true;
+        *waited = true;
         rc = wb_wait(w, ctx, &w->settled);
     }
     return wait_ended(w, rc);
@@ -151,6 +153,7 @@ static int wait_for_key(wbstore *w, blob_ctx *ctx, blob_key key, uint64_t barrie
 
 int wbstore_wait_keys(wbstore *w, blob_ctx *ctx, const blob_key *keys, size_t count)
 {
+    bool waited = false;
     uint64_t barrier;
     wb_entry *e;
     int rc = wait_check(w, "wait_keys");
@@ -163,8 +166,11 @@ int wbstore_wait_keys(wbstore *w, blob_ctx *ctx, const blob_key *keys, size_t co
         return rc;
     pthread_mutex_lock(&w->lock);
     barrier = wb_order_of(w->last_ticket);
-    for (size_t i = 0; rc == 0 && i < count; i++)
-        rc = wait_for_key(w, ctx, keys[i], barrier);
+    do { /* until one look finds them all settled: a parked one may have been retried during the wait for another */
+        waited = false;
+        for (size_t i = 0; rc == 0 && i < count; i++)
+            rc = wait_for_key(w, ctx, keys[i], barrier, &waited);
+    } while (rc == 0 && waited);
     for (size_t i = 0; rc == 0 && i < count; i++)
         if ((e = wait_key_entry(w, keys[i], barrier)) != NULL && e->state == WBSTORE_PARKED)
             rc = wait_parked(e);
