@@ -83,9 +83,10 @@ static void house_resume(wbstore *w)
     rc = wb_take_up(w, w->run);
     blob_last_error(&error);
     pthread_mutex_lock(&w->lock);
-    w->resume_status = rc;
+    w->resume_status = 0;
     w->resuming = rc != 0;
-    if (rc != 0 && blob_ctx_status(w->run) == 0) {
+    if (rc != 0 && blob_ctx_status(w->run) == 0) { /* called off by the wrapper's end it says nothing of the buffer */
+        w->resume_status = rc;
         wb_note_failure(w, rc, error.text);
         w->resume_due_ns = wb_backoff_due_ns(w, ++w->resume_tries, 0);
     }
