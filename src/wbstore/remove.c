@@ -77,10 +77,28 @@ int wb_remove_buffered(wbstore *w, blob_ctx *ctx, wb_entry *e, uint32_t writes, 
     return rc;
 }
 
-/* The entry's pending blob is gone. If a put has come meanwhile, its bytes are what is pending now. */
-static void remove_ends(wbstore *w, wb_entry *e, bool kept)
+/* What a key's entry was when the call began. What a put has brought since came after the call, which neither found it
+ * nor may take it away. */
+typedef struct removal {
+    uint32_t writes;
+    uint64_t order; /* 0: it was not pending */
+} removal;
+
+static removal remove_begins(const wb_entry *e)
 {
-    if (e->state == WB_ABSENT)
+    return (removal){.writes = e->writes, .order = e->state != WB_ABSENT ? e->order : 0};
+}
+
+/* The blob that was pending when the call began still is. */
+static bool remove_finds(const wb_entry *e, const removal *begun)
+{
+    return e->state != WB_ABSENT && e->order == begun->order;
+}
+
+/* The entry's pending blob is gone. If a put has come meanwhile, its bytes are what is pending now. */
+static void remove_ends(wbstore *w, wb_entry *e, const removal *begun, bool kept)
+{
+    if (e->state == WB_ABSENT || (kept && !remove_finds(e, begun)))
         return;
     w->deleted++;
     if (!kept) {
@@ -112,7 +130,7 @@ static int remove_check(wbstore *w, blob_ctx *ctx, blob_key key)
 }
 
 /* Base, then buffer; lock held, our hand on e. had: one of the two had the blob. */
-static int delete_both(wbstore *w, blob_ctx *ctx, wb_entry *e, uint32_t writes, bool *had)
+static int delete_both(wbstore *w, blob_ctx *ctx, wb_entry *e, const removal *begun, bool *had)
 {
     bool kept = false;
     int rc;
@@ -122,12 +140,12 @@ static int delete_both(wbstore *w, blob_ctx *ctx, wb_entry *e, uint32_t writes, 
     pthread_mutex_lock(&w->lock);
     if (rc != 0 && rc != BLOB_NOT_FOUND)
         return rc;
-    *had = rc == 0 || (e->state != WB_ABSENT && e->vouched);
-    rc = wb_remove_buffered(w, ctx, e, writes, 0, &kept);
+    *had = rc == 0 || (remove_finds(e, begun) && e->vouched);
+    rc = wb_remove_buffered(w, ctx, e, begun->writes, 0, &kept);
     if (rc != 0 && rc != BLOB_NOT_FOUND)
         return rc;
     *had = *had || (rc == 0 && !kept);
-    remove_ends(w, e, kept);
+    remove_ends(w, e, begun, kept);
     return 0;
 }
 
@@ -135,7 +153,7 @@ int wbstore_delete(wbstore *w, blob_ctx *ctx, blob_key key)
 {
     int rc = remove_check(w, ctx, key);
     bool had = false;
-    uint32_t writes;
+    removal begun;
     wb_entry *e;
 
     if (rc != 0)
@@ -146,10 +164,10 @@ int wbstore_delete(wbstore *w, blob_ctx *ctx, blob_key key)
         pthread_mutex_unlock(&w->lock);
         return -ENOMEM;
     }
-    writes = e->writes;
+    begun = remove_begins(e);
     rc = wb_hand_take(w, ctx, e);
     if (rc == 0) {
-        rc = delete_both(w, ctx, e, writes, &had);
+        rc = delete_both(w, ctx, e, &begun, &had);
         wb_hand_free(w, e);
     } else {
         wb_ledger_settle(&w->ledger, e);
@@ -164,7 +182,7 @@ static int put_replacing(wbstore *w, blob_ctx *ctx, blob_key key, blob_view data
 {
     wb_entry *e;
     bool kept = false;
-    uint32_t writes;
+    removal begun;
     int rc;
 
     pthread_mutex_lock(&w->lock);
@@ -173,18 +191,18 @@ static int put_replacing(wbstore *w, blob_ctx *ctx, blob_key key, blob_view data
         pthread_mutex_unlock(&w->lock);
         return -ENOMEM;
     }
-    writes = e->writes;
+    begun = remove_begins(e);
     rc = wb_hand_take(w, ctx, e);
     if (rc == 0) {
         pthread_mutex_unlock(&w->lock);
         rc = blob_store_put(w->base, ctx, key, data, BLOB_REPLACE);
         pthread_mutex_lock(&w->lock);
         if (rc == 0) {
-            rc = wb_remove_buffered(w, ctx, e, writes, 0, &kept);
+            rc = wb_remove_buffered(w, ctx, e, begun.writes, 0, &kept);
             rc = rc == BLOB_NOT_FOUND ? 0 : rc;
         }
         if (rc == 0)
-            remove_ends(w, e, kept);
+            remove_ends(w, e, &begun, kept);
         wb_hand_free(w, e);
     } else {
         wb_ledger_settle(&w->ledger, e);
