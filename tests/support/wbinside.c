@@ -4,7 +4,20 @@
 #include "wbstore/wrapper.h"
 
 #include <sched.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+int inside_set_up(void **state)
+{
+    wbrig *r;
+    int rc = wbrig_set_up(state);
+
+    r = *state;
+    faultstore_share_ticks(r->base, r->buf);
+    return rc;
+}
 
 /* ---- how far it has come ------------------------------------------------------------------------------------- */
 
@@ -160,6 +173,47 @@ static int call_put(wbrig_call *c)
     return wbstore_cas_put_ticket(c->w, c->ctx, c->arg, strlen(c->arg), NULL, &c->ticket);
 }
 
+static int call_put_to_sleep(wbrig_call *c)
+{
+    inside_sleeper *s = (inside_sleeper *)(void *)c;
+
+    atomic_store(&s->tid, syscall(SYS_gettid));
+    return call_put(c);
+}
+
+static char thread_state(long tid)
+{
+    char path[64], state = '?';
+    FILE *file;
+
+    snprintf(path, sizeof path, "/proc/self/task/%ld/stat", tid);
+    file = fopen(path, "r");
+    if (file != NULL) {
+        if (fscanf(file, "%*d (%*[^)]) %c", &state) != 1)
+            state = '?';
+        fclose(file);
+    }
+    return state;
+}
+
+void inside_put_to_sleep(inside_sleeper *s, wbrig *r, blob_ctx *ctx, const char *text)
+{
+    s->call = (wbrig_call){.call = call_put_to_sleep, .w = r->w, .ctx = ctx, .arg = (void *)(uintptr_t)text};
+    atomic_init(&s->tid, 0);
+    wbrig_begin(&s->call);
+}
+
+void inside_until_asleep(inside_sleeper *s)
+{
+    unsigned seen = 0;
+
+    while (seen < 5) {
+        long tid = atomic_load(&s->tid);
+        seen = tid != 0 && thread_state(tid) == 'S' ? seen + 1 : 0;
+        sched_yield();
+    }
+}
+
 static int call_delete(wbrig_call *c)
 {
     return wbstore_delete(c->w, c->ctx, c->key);
@@ -230,4 +284,39 @@ unsigned inside_ended(faultstore *f, unsigned op, const blob_address *a, int sta
             blob_key_compare(blob_key_of(call.key, call.key_size), blob_address_key(a)) == 0)
             count++;
     return count;
+}
+
+/* ---- a blob in each of the states ------------------------------------------------------------------------------ */
+
+const wbstore_state inside_states[INSIDE_STATES] = {WBSTORE_QUEUED, WBSTORE_SENDING, WBSTORE_WAITING, WBSTORE_PARKED};
+
+inside_staged inside_stage(wbrig *r, const char *text, wbstore_state state)
+{
+    inside_staged s = {.key = wbrig_address(text)};
+
+    if (state == WBSTORE_QUEUED) {
+        blob_address other = wbrig_address("the blocker");
+        s.blocker = inside_hold(r->base, FAULT_PUT, &other);
+        wbrig_put(r, "the blocker");
+        faultstore_wait_held(s.blocker, 1);
+    } else if (state == WBSTORE_SENDING) {
+        s.rule = inside_hold(r->base, FAULT_PUT, &s.key);
+    } else if (state == WBSTORE_WAITING) {
+        s.rule = inside_fail_for_long(r->base, FAULT_PUT, &s.key, BLOB_UNAVAILABLE);
+    } else {
+        s.rule = inside_fail(r->base, FAULT_PUT, &s.key, BLOB_REJECTED, 0);
+    }
+    wbrig_put(r, text);
+    inside_until_state(r->w, blob_address_key(&s.key), (int)state);
+    if (state == WBSTORE_SENDING)
+        faultstore_wait_held(s.rule, 1);
+    return s;
+}
+
+void inside_unstage(const inside_staged *s)
+{
+    if (s->rule != NULL)
+        faultstore_lift(s->rule);
+    if (s->blocker != NULL)
+        faultstore_lift(s->blocker);
 }
