@@ -142,7 +142,8 @@ static void index_drop_leaf(mem_index *index, size_t at)
     memmove(&index->fences[at], &index->fences[at + 1], (index->leaves - at) * sizeof *index->fences);
     if (index->leaves == 0) {
         free(index->fences);
-        *index = (mem_index){.pool = index->pool};
+        index->fences = NULL; /* the pool is read without the lane's lock, so it is not even written its own value */
+        index->room = 0;
     }
 }
 
