@@ -87,6 +87,7 @@ static void house_resume(wbstore *w)
     w->resuming = rc != 0;
     if (rc != 0 && blob_ctx_status(w->run) == 0) { /* called off by the wrapper's end it says nothing of the buffer */
         w->resume_status = rc;
+        memcpy(w->resume_text, error.text, sizeof w->resume_text);
         wb_note_failure(w, rc, error.text);
         w->resume_due_ns = wb_backoff_due_ns(w, ++w->resume_tries, 0);
     }

@@ -53,7 +53,7 @@ static int wait_resume_failed(const wbstore *w)
     if (!w->resuming || w->resume_status == 0)
         return 0;
     return blob_fail(w->resume_status, 0, "the buffer cannot be listed, so what it holds is not known: %.160s",
-                     w->last_text);
+                     w->resume_text);
 }
 
 static int wait_until_settled(wbstore *w, blob_ctx *ctx, uint64_t order)

@@ -66,6 +66,7 @@ struct wbstore {
     pthread_t housekeeper;
     bool resuming;                        /* l the listing of the start is not through yet */
     int resume_status;                    /* l why its last attempt failed */
+    char resume_text[240];                /* l */
     unsigned resume_tries;                /* l */
     int64_t resume_due_ns;                /* l when it is tried next */
     bool drained_untold;                  /* l */
