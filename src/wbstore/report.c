@@ -52,12 +52,6 @@ void wbstore_get_stats(wbstore *w, wbstore_stats *out)
     memcpy(out, &stats, stats.struct_size);
 }
 
-void wb_note_failure(wbstore *w, int status, const char *text)
-{
-    w->last_status = status;
-    strncpy(w->last_text, text, sizeof w->last_text - 1);
-}
-
 /* ---- what is pending ---- */
 
 /* A snapshot in one allocation: an info for each blob, then the bytes of the keys, then the texts. */

@@ -6,11 +6,6 @@
  * not starved by small ones. Waiting is in vain once nothing is left that could leave by itself. */
 #include "wbstore/wrapper.h"
 
-struct wb_room_waiter {
-    wb_room_waiter *next;
-    pthread_cond_t called; /* are you the head, and has something changed? */
-};
-
 static bool room_for(const wbstore *w, uint64_t size)
 {
     uint64_t blobs = w->ledger.active_blobs + w->ledger.parked_blobs + w->reserved_blobs;
@@ -33,12 +28,6 @@ static int room_full(const wbstore *w)
     return blob_fail(BLOB_FULL, 0, "the buffer is full: %llu blobs, %llu bytes pending, %llu of the blobs parked",
                      (unsigned long long)(w->ledger.active_blobs + w->ledger.parked_blobs),
                      (unsigned long long)w->ledger.bytes, (unsigned long long)w->ledger.parked_blobs);
-}
-
-void wb_room_changed(wbstore *w)
-{
-    if (w->room_head != NULL)
-        pthread_cond_signal(&w->room_head->called);
 }
 
 static void room_enqueue(wbstore *w, wb_room_waiter *me, bool first)

@@ -7,28 +7,6 @@
 
 #include <errno.h>
 
-void wb_entry_settled(wbstore *w, wb_entry *e)
-{
-    const wb_entry *first = w->ledger.active.head;
-
-    if (e->awaited || w->awaited_order < (first != NULL ? first->order : UINT64_MAX)) {
-        e->awaited = false;
-        w->awaited_order = UINT64_MAX; /* whoever goes on waiting says so again */
-        pthread_cond_broadcast(&w->settled);
-    }
-    if (w->options.on_event != NULL && w->ledger.active_blobs == 0 && w->ledger.parked_blobs == 0) {
-        w->drained_untold = true;
-        wb_house_wake(w);
-    }
-    wb_room_changed(w);
-}
-
-void wb_entry_leaves(wbstore *w, wb_entry *e)
-{
-    wb_ledger_leave(&w->ledger, e);
-    wb_entry_settled(w, e);
-}
-
 static int wait_check(wbstore *w, const char *what)
 {
     return w != NULL ? wb_may_wait(w) : blob_fail(-EINVAL, 0, "%s: no wrapper", what);

@@ -10,36 +10,9 @@
 
 static const blob_store_ops wrapper_ops;
 
-bool wb_is_wrapper(const blob_store *s)
+static bool wrapper_is(const blob_store *s)
 {
     return s->ops == &wrapper_ops;
-}
-
-int wb_closed(wbstore *w)
-{
-    if (wb_fork_guard_is_child(&w->guard))
-        return blob_fail(BLOB_CLOSED, 0, "a forked child cannot use its parent's wrapper");
-    return blob_ctx_status(w->run) == 0 ? 0 : blob_fail(BLOB_CLOSED, 0, "the wrapper is closed");
-}
-
-int wb_may_wait(wbstore *w)
-{
-    int rc = wb_closed(w);
-
-    if (rc == 0 && pthread_equal(pthread_self(), w->housekeeper))
-        rc = blob_fail(-EDEADLK, 0, "called from the event callback, which what it waits for may need");
-    return rc;
-}
-
-int wb_wait(wbstore *w, blob_ctx *ctx, pthread_cond_t *cond)
-{
-    int rc = wb_ctx_wait(w->run, ctx, cond, &w->lock, WB_NEVER);
-
-    if (rc == 0)
-        return 0;
-    if ((rc = wb_closed(w)) != 0)
-        return rc;
-    return blob_fail(blob_ctx_status(ctx), 0, "the wait's context has ended");
 }
 
 /* ---- making ---- */
@@ -129,7 +102,7 @@ static int wrapper_check(blob_ctx *ctx, blob_store *base, blob_store *buf, size_
         return blob_fail(-EINVAL, 0, "a wrapper needs a base and a buffer");
     if (base == buf)
         return blob_fail(-EINVAL, 0, "base and buffer are the same store");
-    if (wb_is_wrapper(buf))
+    if (wrapper_is(buf))
         return blob_fail(-EINVAL, 0, "a wrapper cannot be a buffer; it can be a base");
     if ((rc = blob_ctx_status(ctx)) != 0)
         return blob_fail(rc, 0, "the context that would govern the wrapper has ended");

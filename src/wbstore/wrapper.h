@@ -2,19 +2,22 @@
  *
  * The rules that make it right (each has its test) and where they live:
  *
- *   1. Base first, then the removal from the buffer; readers ask the buffer, then the base.        writer.c, read.c
- *   2. One hand per key: at most one upload, delete, put with replace or write-through at a time.  remove.c, writer.c
+ *   1. Base first, then the removal from the buffer; readers ask the buffer, then the base.         writer.c, read.c
+ *   2. One hand per key: at most one upload, delete, put with replace or write-through at a time.   hand.c
  *      A put of a key never waits for its upload; nobody removes bytes that were written after he began.
- *   3. A delete: base first, buffer last, and 0 only if both agreed. So is a put with replace.     remove.c
- *   4. The ledger knows what is pending; the buffer is listed at start, on rescan, and by a sync   ledger.c, house.c
+ *   3. A delete: base first, buffer last, and 0 only if both agreed. So is a put with replace.      remove.c
+ *   4. The ledger knows what is pending; the buffer is listed at start, on rescan, and by a sync    ledger.c, resume.c
  *      that finds nothing pending and the buffer not empty.
- *   5. A put that failed without a clear refusal may have stored its bytes: its entry stays.       put.c
- *   6. sync is a barrier: it waits for what is older than itself, and blobs are sent oldest first. wait.c
- *   7. Bytes are verified against their address before they are published.                         upload.c
- *   8. Every wait ends with its ctx and with the wrapper (ctx `run`); predicates change under `lock`, which is
- *      never held across an operation of a store or a callback.                                    everywhere
- *   9. Room: waiters are served in order; when only parked blobs fill the buffer it is full.       room.c
- *  10. A forked child gets BLOB_CLOSED.                                                            fork.c
+ *   5. A put that failed without a clear refusal may have stored its bytes: its entry stays.        put.c
+ *   6. sync is a barrier: it waits for what is older than itself, and blobs are sent oldest first.  wait.c
+ *   7. Bytes are verified against their address before they are published.                          upload.c
+ *   8. An upload that ended without an answer is repeated until there is one; a delete's caller     writer.c
+ *      is told that there was none. What a base still carries out after that is not guarded against yet.
+ *   9. Every wait ends with its ctx and with the wrapper (ctx `run`); predicates change under       everywhere
+ *      `lock`, which is never held across an operation of a store or a callback.
+ *  10. Room: waiters are served in order; when only parked blobs fill the buffer it is full. What   room.c, house.c
+ *      no hung upload may hold up is done by a thread of its own.
+ *  11. A forked child gets BLOB_CLOSED.                                                             fork.c
  *
  * The wrapper is open exactly as long as `run` has not ended: close cancels it, and it is a child of the ctx that governs
  * the wrapper. */
@@ -101,6 +104,8 @@ struct wbstore {
     char last_text[240];                                              /* l */
 };
 
+/* ---- core.c ---- */
+
 /* BLOB_CLOSED, with its words, once the wrapper has ended or in a forked child; else 0. */
 int wb_closed(wbstore *w);
 /* The same for calls that wait: -EDEADLK on the thread of the event callback. */
@@ -108,8 +113,32 @@ int wb_may_wait(wbstore *w);
 /* A wait on one of the wrapper's conditions, lock held: ends with ctx (its status), or with the wrapper (BLOB_CLOSED). */
 int wb_wait(wbstore *w, blob_ctx *ctx, pthread_cond_t *cond);
 int wb_check_key(blob_key key);
+/* Telling those who wait; lock held. */
+void wb_entry_settled(wbstore *w, wb_entry *e); /* it left the ledger, or was parked */
+void wb_entry_leaves(wbstore *w, wb_entry *e);  /* wb_ledger_leave, and told */
+void wb_room_changed(wbstore *w);
+void wb_house_wake(wbstore *w);
+void wb_note_failure(wbstore *w, int status, const char *text); /* for the statistics */
 
-/* upload.c: one attempt to bring a blob into the base; no lock is held. */
+/* ---- room.c; lock held, released while waiting ---- */
+
+struct wb_room_waiter {
+    wb_room_waiter *next;
+    pthread_cond_t called; /* are you the head, and has something changed? */
+};
+int wb_room_take(wbstore *w, blob_ctx *ctx, uint64_t size, bool *waited);
+int wb_room_wait_release(wbstore *w, blob_ctx *ctx, uint64_t releases); /* until something left the buffer since */
+void wb_room_return(wbstore *w, uint64_t size);
+
+/* ---- hand.c; lock held, released while waiting and during the buffer's operation ---- */
+
+int wb_hand_take(wbstore *w, blob_ctx *ctx, wb_entry *e);
+void wb_hand_free(wbstore *w, wb_entry *e); /* e may be gone afterwards */
+/* Removes the buffered copy, unless a put has stored one since `writes`: then *kept. The hand on e is ours. */
+int wb_remove_buffered(wbstore *w, blob_ctx *ctx, wb_entry *e, uint32_t writes, unsigned flags, bool *kept);
+
+/* ---- upload.c: one attempt to bring a blob into the base; no lock is held ---- */
+
 typedef enum wb_fate {
     WB_FATE_SENT,   /* the base has it */
     WB_FATE_GONE,   /* the buffer has not */
@@ -127,40 +156,21 @@ typedef struct wb_outcome {
 void wb_upload(wbstore *w, blob_ctx *ctx, blob_key key, wb_outcome *out);
 void wb_send(wbstore *w, blob_ctx *ctx, blob_key key, blob_view data, bool verified, wb_outcome *out);
 
-/* writer.c */
+/* ---- thread.c ---- */
+
+int wb_thread_start(pthread_t *thread, void *(*run)(void *), void *arg, size_t stack_bytes);
+void wb_thread_ends(wbstore *w); /* lock held */
+
+/* ---- writer.c ---- */
+
 void wb_unlock_and_work(wbstore *w);        /* releases lock, and sees to it that what can be sent is sent */
 void wb_unlock_and_work_harder(wbstore *w); /* likewise, if need be with more writers than a fast base deserves */
 bool wb_work_is_ready(wbstore *w, int64_t now_ns); /* lock held: there is something to send at once */
 void wb_writers_join_finished(wbstore *w);         /* lock held, released meanwhile */
 
-/* thread.c */
-int wb_thread_start(pthread_t *thread, void *(*run)(void *), void *arg, size_t stack_bytes);
-void wb_thread_ends(wbstore *w); /* lock held */
+/* ---- resume.c, house.c ---- */
 
-/* What happens to an entry, with everybody told who must know; lock held. */
-void wb_note_failure(wbstore *w, int status, const char *text);
-void wb_entry_settled(wbstore *w, wb_entry *e); /* it left the ledger, or was parked */
-void wb_entry_leaves(wbstore *w, wb_entry *e);  /* wb_ledger_leave, and told */
-void wb_hand_free(wbstore *w, wb_entry *e);     /* the hand on it is let go; e may be gone afterwards */
-
-/* room.c; lock held, released while waiting. */
-int wb_room_take(wbstore *w, blob_ctx *ctx, uint64_t size, bool *waited);
-int wb_room_wait_release(wbstore *w, blob_ctx *ctx, uint64_t releases); /* until something left the buffer since */
-void wb_room_return(wbstore *w, uint64_t size);
-void wb_room_changed(wbstore *w);
-
-/* remove.c; lock held, released while waiting and during the store's operation. */
-int wb_hand_take(wbstore *w, blob_ctx *ctx, wb_entry *e);
-/* Removes the buffered copy, unless a put has stored one since `writes`: then *kept. Our hand is on e. */
-int wb_remove_buffered(wbstore *w, blob_ctx *ctx, wb_entry *e, uint32_t writes, unsigned flags, bool *kept);
-
-/* house.c */
-int wb_house_start(wbstore *w);
-void wb_house_wake(wbstore *w);            /* lock held */
 int wb_take_up(wbstore *w, blob_ctx *ctx); /* lists the buffer into the ledger; no lock held */
-
-/* The operations of the vtable, by file. */
-int wb_close(wbstore *w, blob_ctx *ctx);
-bool wb_is_wrapper(const blob_store *s);
+int wb_house_start(wbstore *w);
 
 #endif
