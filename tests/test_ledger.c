@@ -66,7 +66,7 @@ static void keys_of_every_length_and_content_are_told_apart(void **state)
         assert_ptr_equal(wb_ledger_find(l, blob_key_of(zeros, size)), made[size][0]);
         assert_true(size == 0 ? made[0][0] == made[0][1] : made[size][0] != made[size][1]);
     }
-    assert_int_equal(l->entries, 2 * BLOB_KEY_MAX + 1);
+    assert_int_equal(l->keys.count, 2 * BLOB_KEY_MAX + 1);
 }
 
 #define MANY 40000
@@ -89,7 +89,7 @@ static void it_grows_through_many_pages_and_loses_nobody(void **state)
             made[i] = wb_ledger_make(l, many_key(i, room));
             wb_ledger_join(l, made[i], (uint64_t)round * MANY + i + 1, 1, 0);
         }
-        assert_true(l->depth >= 6);
+        assert_true(l->keys.depth >= 6);
         for (unsigned i = 0; i < MANY; i++)
             assert_ptr_equal(wb_ledger_find(l, many_key(i, room)), made[i]);
         for (unsigned i = 0; i < MANY; i++) {
@@ -97,8 +97,8 @@ static void it_grows_through_many_pages_and_loses_nobody(void **state)
             wb_ledger_settle(l, made[i]);
             assert_null(wb_ledger_find(l, many_key(i, room)));
         }
-        assert_int_equal(l->entries, 0);
-        assert_int_equal(l->depth, 0);
+        assert_int_equal(l->keys.count, 0);
+        assert_int_equal(l->keys.depth, 0);
     }
     free(made);
 }

@@ -148,7 +148,7 @@ static void check_all(const model *m)
         sending += k->state == WBSTORE_SENDING;
         waiting += k->state == WBSTORE_WAITING;
     }
-    assert_int_equal(l->entries, entries);
+    assert_int_equal(l->keys.count, entries);
     assert_int_equal(l->attempts, attempts);
     assert_int_equal(l->bytes, bytes);
     assert_int_equal(l->key_bytes, key_bytes);
@@ -321,7 +321,7 @@ static void drop_all(model *m)
         settle(m, k);
         assert_null(k->e);
     }
-    assert_int_equal(m->ledger.entries, 0);
+    assert_int_equal(m->ledger.keys.count, 0);
     assert_int_equal(m->ledger.attempts, 0);
     assert_null(m->ledger.cursor);
     assert_null(m->ledger.resumed_last);
@@ -398,7 +398,7 @@ static void keys_come_and_go_over_many_pages(void **state)
             entries[at] = NULL;
             count--;
         }
-        assert_int_equal(l.entries, count);
+        assert_int_equal(l.keys.count, count);
         deepest = l.depth > deepest ? l.depth : deepest;
     }
     assert_true(deepest >= 3);

@@ -1,7 +1,6 @@
 /* ledger.c - the record of what is not in the base yet.
  *
- *     pages      key -> entry; extendible hashing: the top bits of a hash choose a page, a full page splits in two, so no
- *                put ever waits for a rehash of all
+ *     keys       key -> entry (keytable.c)
  *     active     entries in their order; sync and wait look at its head only
  *     cursor     where the queued ones begin; sending oldest first is a walk of the cursor
  *     heap       those who wait for their next attempt, by time
@@ -19,207 +18,44 @@
 
 /* ---- by key ---- */
 
-#define PAGE_SLOTS 512    /* a power of two */
-#define PAGE_FULL 400     /* entries; beyond it a page splits */
-#define PAGE_DEPTH_MAX 22 /* hash bits for the pages; the bits below choose the slot */
-
-/* An open-addressed table. The hashes stand apart: a search reads nothing else, but for the entry that it is after. */
-struct wb_ledger_page {
-    uint32_t hashes[PAGE_SLOTS]; /* 0: an empty slot */
-    wb_entry *entries[PAGE_SLOTS];
-    unsigned depth; /* how many of the top bits all hashes of this page share */
-    unsigned count;
-};
-
-static uint32_t ledger_hash(const wb_ledger *l, blob_key key)
-{
-    const unsigned char *at = key.data;
-    uint64_t hash = l->seed ^ key.size, word;
-
-    for (size_t left = key.size; left > 0;) {
-        size_t n = left < sizeof word ? left : sizeof word;
-        word = 0;
-        memcpy(&word, at, n);
-        hash = (hash ^ word) * 0x9e3779b97f4a7c15u;
-        hash ^= hash >> 29;
-        at += n;
-        left -= n;
-    }
-    hash *= 0xbf58476d1ce4e5b9u;
-    return (uint32_t)(hash >> 32) | 1; /* never 0 */
-}
-
-static size_t ledger_page_at(const wb_ledger *l, uint32_t hash)
-{
-    return (size_t)((uint64_t)hash >> (32 - l->depth));
-}
-
-static size_t page_slot(uint32_t hash)
-{
-    return hash >> 1 & (PAGE_SLOTS - 1);
-}
-
-/* The slot of that entry (e), or of that key, or the empty slot where it would go. */
-static size_t page_find(const wb_ledger_page *p, uint32_t hash, const wb_entry *e, blob_key key)
-{
-    size_t slot = page_slot(hash);
-
-    for (; p->hashes[slot] != 0; slot = (slot + 1) & (PAGE_SLOTS - 1)) {
-        const wb_entry *found = p->entries[slot];
-        if (p->hashes[slot] != hash)
-            continue;
-        if (e != NULL ? found == e
-                      : found->key_size == key.size && (key.size == 0 || memcmp(found->key, key.data, key.size) == 0))
-            break;
-    }
-    return slot;
-}
-
-static void page_add(wb_ledger_page *p, uint32_t hash, wb_entry *e)
-{
-    size_t slot = page_slot(hash);
-
-    while (p->hashes[slot] != 0)
-        slot = (slot + 1) & (PAGE_SLOTS - 1);
-    p->hashes[slot] = hash;
-    p->entries[slot] = e;
-    p->count++;
-}
-
-/* Empties a slot; what was pushed on because of it moves up. */
-static void page_remove(wb_ledger_page *p, size_t slot)
-{
-    size_t next = slot;
-
-    while (p->hashes[next = (next + 1) & (PAGE_SLOTS - 1)] != 0) {
-        size_t wanted = page_slot(p->hashes[next]);
-        if (((next - wanted) & (PAGE_SLOTS - 1)) < ((next - slot) & (PAGE_SLOTS - 1)))
-            continue;
-        p->hashes[slot] = p->hashes[next];
-        p->entries[slot] = p->entries[next];
-        slot = next;
-    }
-    p->hashes[slot] = 0;
-    p->count--;
-}
-
-/* Twice as many places for pages, each page in two of them. */
-static bool ledger_deepen(wb_ledger *l)
-{
-    size_t count = (size_t)1 << l->depth;
-    wb_ledger_page **pages = malloc(2 * count * sizeof(wb_ledger_page *));
-
-    if (pages == NULL)
-        return false;
-    for (size_t i = 0; i < 2 * count; i++)
-        pages[i] = l->pages[i / 2];
-    free(l->pages);
-    l->pages = pages;
-    l->depth++;
-    return true;
-}
-
-/* Moves the half of a page whose next bit is set into a page of its own. */
-static bool ledger_split(wb_ledger *l, uint32_t hash)
-{
-    wb_ledger_page *left = l->pages[ledger_page_at(l, hash)], *right;
-    uint32_t bit;
-    size_t first, count;
-
-    if (left->depth == PAGE_DEPTH_MAX || (left->depth == l->depth && !ledger_deepen(l)))
-        return false;
-    right = calloc(1, sizeof *right);
-    if (right == NULL)
-        return false;
-    bit = UINT32_C(1) << (31 - left->depth);
-    for (size_t slot = 0; slot < PAGE_SLOTS;) {
-        if (left->hashes[slot] == 0 || (left->hashes[slot] & bit) == 0) {
-            slot++;
-            continue;
-        }
-        page_add(right, left->hashes[slot], left->entries[slot]);
-        page_remove(left, slot); /* may bring another one into this slot */
-    }
-    right->depth = ++left->depth;
-    count = (size_t)1 << (l->depth - left->depth);
-    first = (ledger_page_at(l, hash) & ~(2 * count - 1)) + count;
-    for (size_t i = first; i < first + count; i++)
-        l->pages[i] = right;
-    return true;
-}
-
-static void ledger_free_pages(wb_ledger *l)
-{
-    for (size_t i = 0, step; l->pages != NULL && i < (size_t)1 << l->depth; i += step) {
-        step = (size_t)1 << (l->depth - l->pages[i]->depth);
-        free(l->pages[i]);
-    }
-    free(l->pages);
-    l->pages = NULL;
-}
-
-static int ledger_new_pages(wb_ledger *l)
-{
-    l->depth = 0;
-    l->pages = malloc(sizeof *l->pages);
-    if (l->pages != NULL && (l->pages[0] = calloc(1, sizeof **l->pages)) != NULL)
-        return 0;
-    free(l->pages);
-    l->pages = NULL;
-    return blob_fail(-ENOMEM, 0, "no memory for a ledger");
-}
-
 int wb_ledger_init(wb_ledger *l, uint64_t seed)
 {
-    *l = (wb_ledger){.seed = seed};
-    return ledger_new_pages(l);
+    *l = (wb_ledger){.waiting = 0};
+    return wb_key_table_init(&l->keys, seed);
+}
+
+static void ledger_free_entry(wb_entry *e)
+{
+    free(e->attempt);
+    free(e);
 }
 
 void wb_ledger_free(wb_ledger *l)
 {
-    for (size_t i = 0, step; l->pages != NULL && i < (size_t)1 << l->depth; i += step) {
-        const wb_ledger_page *p = l->pages[i];
-        step = (size_t)1 << (l->depth - p->depth);
-        for (size_t slot = 0; slot < PAGE_SLOTS; slot++) {
-            if (p->hashes[slot] == 0)
-                continue;
-            free(p->entries[slot]->attempt);
-            free(p->entries[slot]);
-        }
-    }
-    ledger_free_pages(l);
+    wb_key_table_free(&l->keys, ledger_free_entry);
     free(l->heap);
 }
 
 wb_entry *wb_ledger_find(const wb_ledger *l, blob_key key)
 {
-    uint32_t hash = ledger_hash(l, key);
-    const wb_ledger_page *p = l->pages[ledger_page_at(l, hash)];
-    size_t slot = page_find(p, hash, NULL, key);
-
-    return p->hashes[slot] != 0 ? p->entries[slot] : NULL;
+    return wb_key_table_find(&l->keys, key);
 }
 
 wb_entry *wb_ledger_add(wb_ledger *l, blob_key key)
 {
-    uint32_t hash = ledger_hash(l, key);
-    wb_ledger_page *p = l->pages[ledger_page_at(l, hash)];
     wb_entry *e = malloc(sizeof *e + key.size);
 
-    /* A page that cannot split, for want of memory, still takes entries as long as it has an empty slot to end its
-     * searches. */
-    while (e != NULL && p->count >= PAGE_FULL && ledger_split(l, hash))
-        p = l->pages[ledger_page_at(l, hash)];
-    if (e == NULL || p->count >= PAGE_SLOTS - 1) {
-        free(e);
+    if (e == NULL) {
         blob_fail(-ENOMEM, 0, "no memory for the ledger");
         return NULL;
     }
     *e = (wb_entry){.key_size = (uint8_t)key.size};
     if (key.size > 0)
         memcpy(e->key, key.data, key.size);
-    page_add(p, hash, e);
-    l->entries++;
+    if (wb_key_table_add(&l->keys, e) != 0) {
+        free(e);
+        return NULL;
+    }
     return e;
 }
 
@@ -232,28 +68,11 @@ wb_entry *wb_ledger_make(wb_ledger *l, blob_key key)
 
 void wb_ledger_settle(wb_ledger *l, wb_entry *e)
 {
-    uint32_t hash;
-    wb_ledger_page *p;
-
     if (e->state != WB_ABSENT || e->hand != WB_HAND_NONE || e->putters > 0 || e->removers > 0)
         return;
-    hash = ledger_hash(l, wb_entry_key(e));
-    p = l->pages[ledger_page_at(l, hash)];
-    page_remove(p, page_find(p, hash, e, wb_entry_key(e)));
-    if (e->attempt != NULL)
-        wb_attempt_free(l, e->attempt);
+    wb_key_table_remove(&l->keys, e);
+    wb_attempt_free(l, e->attempt);
     free(e);
-    if (--l->entries == 0 && l->depth > 0) {
-        /* Back to one page: what a large backlog took is not kept for ever. */
-        wb_ledger_page *first = l->pages[0];
-        size_t step = (size_t)1 << (l->depth - first->depth);
-        for (size_t i = step; i < (size_t)1 << l->depth; i += step) {
-            step = (size_t)1 << (l->depth - l->pages[i]->depth);
-            free(l->pages[i]);
-        }
-        first->depth = 0;
-        l->depth = 0;
-    }
 }
 
 /* ---- in order ---- */

@@ -5,6 +5,8 @@
 #ifndef WB_LEDGER_H
 #define WB_LEDGER_H
 
+#include "wbstore/keytable.h"
+
 #include <stdbool.h>
 #include <wbstore/wbstore.h>
 
@@ -49,17 +51,12 @@ typedef struct wb_entry {
     unsigned char key[];
 } wb_entry;
 
-typedef struct wb_ledger_page wb_ledger_page;
-
 typedef struct wb_list {
     wb_entry *head, *tail;
 } wb_list;
 
 typedef struct wb_ledger {
-    wb_ledger_page **pages; /* 2^depth of them, by the top bits of the hash; a page may stand in several places */
-    unsigned depth;
-    size_t entries;
-    uint64_t seed;
+    wb_key_table keys;
 
     wb_list active;         /* QUEUED, SENDING and WAITING entries in order */
     wb_list parked;         /* PARKED entries in order */
