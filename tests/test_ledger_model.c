@@ -399,7 +399,7 @@ static void keys_come_and_go_over_many_pages(void **state)
             count--;
         }
         assert_int_equal(l.keys.count, count);
-        deepest = l.depth > deepest ? l.depth : deepest;
+        deepest = l.keys.depth > deepest ? l.keys.depth : deepest;
     }
     assert_true(deepest >= 3);
     for (unsigned at = 0; at < MANY; at++) {
