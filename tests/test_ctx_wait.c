@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -10,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <cmocka.h>
 #include <wbstore/blob.h>
@@ -175,6 +177,46 @@ static void a_cancel_that_waits_for_a_mutex_holds_up_nothing_else_of_the_family(
     blob_ctx_free(top);
 }
 
+/* Between a waiter's last look at its context and its sleep nothing but its mutex protects it. The linker has
+ * pthread_cond_wait come by here: a cancel begins in that gap, and is given time to do all that it can before the sleep. */
+static _Thread_local blob_ctx *cancelled_in_the_gap;
+static _Thread_local bool over_before_the_sleep;
+static _Thread_local pthread_t gap_canceller;
+
+int __real_pthread_cond_wait(pthread_cond_t *cond, pthread_mutex_t *mutex);
+int __wrap_pthread_cond_wait(pthread_cond_t *cond, pthread_mutex_t *mutex);
+
+int __wrap_pthread_cond_wait(pthread_cond_t *cond, pthread_mutex_t *mutex)
+{
+    blob_ctx *ctx = cancelled_in_the_gap;
+    struct timespec until;
+
+    if (ctx == NULL)
+        return __real_pthread_cond_wait(cond, mutex);
+    cancelled_in_the_gap = NULL;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_nsec += 100 * 1000000;
+    until.tv_sec += until.tv_nsec / 1000000000;
+    until.tv_nsec %= 1000000000;
+    pthread_create(&gap_canceller, NULL, cancel_run, ctx);
+    while (blob_ctx_status(ctx) == 0)
+        sched_yield();
+    over_before_the_sleep = pthread_timedjoin_np(gap_canceller, NULL, &until) == 0;
+    return over_before_the_sleep ? 0 : __real_pthread_cond_wait(cond, mutex);
+}
+
+static void a_cancel_as_a_waiter_falls_asleep_waits_to_wake_it(void **state)
+{
+    blob_ctx *ctx = new_ctx(NULL);
+
+    (void)state;
+    cancelled_in_the_gap = ctx;
+    assert_int_equal(wait_for_end(ctx), -ECANCELED);
+    assert_false(over_before_the_sleep);
+    pthread_join(gap_canceller, NULL);
+    blob_ctx_free(ctx);
+}
+
 /* Both waiters are up already and queue for their mutexes, before the cancels that come to wake them. */
 static void two_cancels_at_once_let_go_of_both_their_waiters(void **state)
 {
@@ -316,6 +358,7 @@ int main(void)
         cmocka_unit_test(a_time_of_its_own_ends_a_wait_without_a_status),
         cmocka_unit_test(cancel_may_be_called_while_holding_another_lock),
         cmocka_unit_test(a_cancel_that_waits_for_a_mutex_holds_up_nothing_else_of_the_family),
+        cmocka_unit_test(a_cancel_as_a_waiter_falls_asleep_waits_to_wake_it),
         cmocka_unit_test(two_cancels_at_once_let_go_of_both_their_waiters),
         cmocka_unit_test(cancel_takes_no_mutex_but_those_of_the_waits_it_ends),
         cmocka_unit_test(a_waiter_sleeps_until_there_is_something_to_tell),
