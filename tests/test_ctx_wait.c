@@ -178,7 +178,7 @@ static void a_cancel_that_waits_for_a_mutex_holds_up_nothing_else_of_the_family(
 }
 
 /* Between a waiter's last look at its context and its sleep nothing but its mutex protects it. The linker has
- * pthread_cond_wait come by here: a cancel begins in that gap, and is given time to do all that it can before the sleep. */
+ * pthread_cond_wait come by here: a cancel begins in that gap, and has time to do all that it can before the sleep. */
 static _Thread_local blob_ctx *cancelled_in_the_gap;
 static _Thread_local bool over_before_the_sleep;
 static _Thread_local pthread_t gap_canceller;

@@ -2,9 +2,9 @@
  *
  * The public part stands first, so a blob * is the allocation; what follows it depends on where the bytes are:
  *
- *     [ data | size | refs | kind ]  [ payload ... ]          inline: made by copy or alloc
- *     [ data | size | refs | kind ]  [ release | arg ]        adopted: the bytes are the caller's
- *     [ data | size | refs | kind ]  [ home | room ... ]      placed: a store's own memory, which its home takes back */
+ *     [ data | size | refs | kind ]  [ payload ... ]         inline: made by copy or alloc
+ *     [ data | size | refs | kind ]  [ release | arg ]       adopted: the bytes are the caller's
+ *     [ data | size | refs | kind ]  [ home | room ... ]     placed: a store's own memory, which its home takes back */
 #include "blob/blob.h"
 
 #include <errno.h>

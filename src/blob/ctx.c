@@ -11,9 +11,9 @@
  *
  * A waiter holds the caller's mutex M, so it may take the family's lock under M, never the other way round. To wake
  * a waiter, cancel must broadcast under M (or the waiter, not asleep yet, would miss it), and yet must not hold the
- * family's lock while it waits for M. So it pins the waiter, lets go of the family's lock, takes M, broadcasts, and unpins;
- * a waiter does not leave wb_ctx_wait while it is pinned, which keeps its condition variable and M alive. Each cancel
- * wakes those who wait on its own context or below, and takes no other M. */
+ * family's lock while it waits for M. So it pins the waiter, lets go of the family's lock, takes M, broadcasts, and
+ * unpins; a waiter does not leave wb_ctx_wait while it is pinned, which keeps its condition variable and M alive. Each
+ * cancel wakes those who wait on its own context or below, and takes no other M. */
 #include "blob/ctx.h"
 
 #include <errno.h>
