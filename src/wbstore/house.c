@@ -31,6 +31,7 @@ static void house_resume(wbstore *w)
         w->resume_due_ns = wb_backoff_due_ns(w, ++w->resume_tries, 0);
     }
     pthread_cond_broadcast(&w->settled);
+    wb_room_changed(w);
 }
 
 /* ---- events ---- */

@@ -17,10 +17,13 @@ static bool room_for(const wbstore *w, uint64_t size)
            (bytes <= w->options.buffer_bytes_max && size <= w->options.buffer_bytes_max - bytes);
 }
 
-/* Nothing is on its way out: whatever fills the buffer is parked, or not ours. */
+/* Nothing is on its way out: whatever fills the buffer is parked, or not ours. Until it is listed one cannot tell, but by a
+ * buffer that does not let itself be listed. */
 static bool room_in_vain(const wbstore *w)
 {
-    return w->ledger.active_blobs == 0 && w->writing == 0;
+    bool listing = w->resuming && w->resume_status == 0;
+
+    return w->ledger.active_blobs == 0 && w->writing == 0 && !listing;
 }
 
 static int room_full(const wbstore *w)
