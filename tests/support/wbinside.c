@@ -63,13 +63,12 @@ static bool key_awaits_puts(const wbstore *w, const void *arg)
     return e != NULL && e->hand == WB_HAND_CALLER && e->putters > 0;
 }
 
-/* A waiter's struct is its file's own; its first member is the next one. */
 static bool room_has_waiters(const wbstore *w, const void *arg)
 {
     unsigned count = 0;
 
-    for (const wb_room_waiter *at = w->room_head; at != NULL; count++)
-        memcpy(&at, at, sizeof at);
+    for (const wb_room_waiter *at = w->room_head; at != NULL; at = at->next)
+        count++;
     return count == *(const unsigned *)arg;
 }
 
