@@ -1,0 +1,152 @@
+/* cli.h - what the files of the wbstore command share.
+ *
+ * The command is a host program like any other: it uses the public headers only. One struct cli holds all there is of a
+ * run; it is made in main and handed down. Nothing is global. */
+#ifndef CLI_H
+#define CLI_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdio.h>
+
+#include <wbstore/wbstore.h>
+
+/* Exit codes, documented in the help text. When several apply the gravest wins: see cli_worsen. */
+enum {
+    CLI_OK = 0,
+    CLI_NO = 1,      /* a blob was not found or is damaged */
+    CLI_USAGE = 2,   /* the command line is wrong; nothing was done */
+    CLI_FAILED = 3,  /* a file could not be read or written, a store could not do its work */
+    CLI_WAITING = 4, /* accepted and safe in the buffer, not all of it in the base */
+    CLI_SIGNAL = 128 /* plus the number of the signal that stopped the run; never given to cli_worsen */
+};
+
+/* Options, as bits: each verb says which it takes. */
+enum {
+    CLI_OPT_BASE = 1u << 0,
+    CLI_OPT_BUFFER = 1u << 1,
+    CLI_OPT_NO_SYNC = 1u << 2,
+    CLI_OPT_TIMEOUT = 1u << 3,
+    CLI_OPT_OUTPUT = 1u << 4,
+    CLI_OPT_JSON = 1u << 5,
+    CLI_OPT_HELP = 1u << 6,
+    CLI_OPT_VERSION = 1u << 7
+};
+#define CLI_OPT_EVERYWHERE (CLI_OPT_BASE | CLI_OPT_BUFFER | CLI_OPT_HELP | CLI_OPT_VERSION)
+
+typedef struct cli cli;
+
+typedef struct cli_verb {
+    const char *name;
+    unsigned options; /* beyond CLI_OPT_EVERYWHERE */
+    size_t operands_min, operands_max;
+    bool needs_buffer;   /* a buffer's folder that is not there is a mistake, not an empty buffer */
+    void (*run)(cli *c); /* notes what went wrong with cli_worsen */
+    const char *help;
+} cli_verb;
+
+typedef struct cli_options {
+    unsigned given; /* CLI_OPT_ bits */
+    const char *base, *buffer, *output;
+    int64_t timeout_ms;
+    char **operands; /* borrowed strings in an array of its own */
+    size_t count;
+} cli_options;
+
+struct cli {
+    const cli_verb *verb; /* NULL until known */
+    cli_options options;
+    blob_ctx *ctx;           /* ends with SIGINT or SIGTERM */
+    int worst;               /* exit code so far */
+    bool stopped;            /* a signal cut the work short */
+    bool out_failed;         /* standard output is gone; said once */
+    pthread_mutex_t console; /* guards what follows, and the order of lines on standard error */
+    size_t bar_width;        /* columns of the progress bar that is on the screen; 0: none */
+};
+
+/* options.c: 0, or CLI_USAGE with the reason on standard error. The operands are freed with cli_options_free. */
+int cli_options_parse(cli *c, int argc, char **argv);
+void cli_options_free(cli_options *options);
+
+/* help.c */
+const cli_verb *cli_verb_find(const char *name); /* NULL: none */
+void cli_help(cli *c);                           /* of c->verb, or of the whole */
+
+/* say.c: messages are one line, "wbstore: VERB: ...", with control characters made visible. */
+void cli_say(cli *c, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void cli_say_status(cli *c, const char *what, int status, const char *next);
+void cli_say_stopped(cli *c, const char *done, char **names, size_t count); /* names were not done */
+const char *cli_advice(int status);                                         /* what to do about a store's status */
+void cli_worsen(cli *c, int code);
+bool cli_ended(cli *c);                      /* a signal came: what was under way is cut short */
+void cli_escape(FILE *to, const char *text); /* control characters made visible */
+void cli_json_string(FILE *to, const char *text);
+int cli_flush(cli *c); /* standard output: 0, or CLI_FAILED, said once. Call it right after printing */
+
+/* url.c: stores by name. */
+typedef struct cli_place {
+    const char *url; /* as given */
+    const char *dir;
+} cli_place;
+int cli_place_parse(cli *c, const char *what, const char *url, cli_place *out); /* 0 or CLI_USAGE */
+int cli_place_open(const cli_place *place, blob_store **out);
+bool cli_place_missing(const cli_place *place); /* there is nothing of that name */
+bool cli_place_same(const cli_place *a, const cli_place *b);
+int64_t cli_place_age_ms(const cli_place *place, blob_key key); /* since the blob was written; -1: not known */
+
+/* idle.c: the base for commands that read. Opened when first asked, sends nothing. */
+int cli_idle_new(blob_store **out, const cli_place *place);
+
+/* session.c: the stores of a run. */
+typedef enum cli_mode {
+    CLI_BUFFER_ONLY, /* no base, no wrapper; cas is the buffer with content addresses */
+    CLI_READING,     /* a wrapper over both that sends nothing */
+    CLI_SENDING      /* a wrapper over both that does its work */
+} cli_mode;
+typedef struct cli_session {
+    cli *c;
+    cli_place buffer_place, base_place;
+    blob_store *buffer, *base, *cas;
+    wbstore *w; /* NULL in CLI_BUFFER_ONLY */
+} cli_session;
+/* 0, or an exit code, said but not noted. Close it in any case. */
+int cli_session_open(cli_session *s, cli *c, cli_mode mode);
+void cli_session_close(cli_session *s);
+
+/* interrupt.c: SIGINT and SIGTERM end a context. */
+typedef struct cli_interrupt cli_interrupt;
+int cli_interrupt_new(cli_interrupt **out, blob_ctx *ctx);
+int cli_interrupt_signal(const cli_interrupt *i); /* the signal that came; 0: none */
+void cli_interrupt_free(cli_interrupt *i);
+
+/* input.c: a whole file in memory. 0 or a negative errno, -ECANCELED when ctx ended. *data is the caller's to free. */
+int cli_read_file(blob_ctx *ctx, const char *name, unsigned char **data, size_t *size);
+
+/* output.c: 0 or a negative errno. */
+int cli_write_file(const char *name, const void *data, size_t size);
+
+/* progress.c: a bar on standard error while w drains; nothing where that is no terminal. */
+typedef struct cli_progress cli_progress;
+cli_progress *cli_progress_start(cli *c, wbstore *w); /* NULL: no bar */
+void cli_progress_stop(cli_progress *p, bool done);
+
+/* drain.c */
+void cli_drain(cli_session *s); /* until the base has everything; says and notes what is left */
+void cli_on_event(void *arg, const wbstore_event *event);
+/* Ends the wrapper; says how many blobs wait, and what sync does with them ("sends"). */
+void cli_say_waiting(cli_session *s, const char *why, const char *does);
+
+/* key.c: keys as people type them, and what to say of them. */
+int cli_key_parse(cli *c, const char *text, unsigned char bytes[BLOB_KEY_MAX], blob_key *key); /* 0, or CLI_USAGE */
+bool cli_key_matches(blob_key key, const blob *b); /* a key that is no address can hold any bytes */
+void cli_say_not_found(cli_session *s, const char *text, blob_key key);
+
+/* The verbs. */
+void cli_put(cli *c);
+void cli_sync(cli *c);
+void cli_get(cli *c);
+void cli_ls(cli *c);
+void cli_rm(cli *c);
+void cli_status(cli *c);
+
+#endif

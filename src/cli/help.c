@@ -1,0 +1,138 @@
+/* help.c - the verbs, and everything that --help says. This is the manual: what is not said here is not promised. */
+#include "cli/cli.h"
+
+#include <string.h>
+
+static const char help_exit[] = "\n"
+                                "Exit codes\n"
+                                "  0  done\n"
+                                "  1  a blob was not found, or its bytes are damaged\n"
+                                "  2  the command line is wrong; nothing was done\n"
+                                "  3  a file or store could not be read or written\n"
+                                "  4  accepted and safe in the buffer, but not all of it is in the base\n"
+                                "  130, 143  stopped by SIGINT (Ctrl-C) or SIGTERM\n"
+                                "Of several the gravest counts: 130 and 143, then 2, 3, 4, 1.\n";
+
+static const char help_text[] =
+    "wbstore - a content-addressed store that accepts at local speed\n"
+    "\n"
+    "  wbstore put [FILE... | -] [--no-sync] [--timeout SECONDS]    store files, print their addresses\n"
+    "  wbstore get ADDRESS [-o FILE]                                write out a blob\n"
+    "  wbstore ls                                                   list all blobs\n"
+    "  wbstore rm ADDRESS...                                        remove blobs\n"
+    "  wbstore sync [--timeout SECONDS]                             send what waits in the buffer\n"
+    "  wbstore status [--json]                                      what waits in the buffer\n"
+    "  wbstore help [COMMAND]                                       more about one command\n"
+    "\n"
+    "Blobs go into a buffer first, which is durable and near, and from there to the base.\n"
+    "\n"
+    "  --base FOLDER      the base; else WBSTORE_BASE\n"
+    "  --buffer FOLDER    the buffer; else WBSTORE_BUFFER\n"
+    "  -h, --help         this text, or that of a command\n"
+    "  --version\n"
+    "\n"
+    "FOLDER is a folder or file:DIR, made if missing; but sync and status want the buffer to be there. Each is in use\n"
+    "by one process at a time. Options may stand before or after the command; -- ends them. Only put and sync send\n"
+    "anything to the base.\n";
+
+static const char help_put[] =
+    "wbstore put [FILE... | -] [--no-sync] [--timeout SECONDS]\n"
+    "\n"
+    "Stores each FILE as a blob and prints `ADDRESS  NAME`, as sha256sum does, as soon as the blob is safe in the\n"
+    "buffer. Without FILE, or for -, standard input is one blob. A file is held in memory whole. Then sends what the\n"
+    "buffer holds, older blobs too, and waits until the base has it. A FILE that cannot be read is reported; the\n"
+    "others are stored. A base that cannot be opened hinders no put: its blobs wait in the buffer (exit code 4).\n"
+    "\n"
+    "  --no-sync            into the buffer only: needs no base, sends nothing\n"
+    "  --timeout SECONDS    wait so long at most for the base; without it, until all is sent\n"
+    "\n"
+    "Ctrl-C stops it; a blob whose line was printed is in the buffer or in the base.\n";
+
+static const char help_get[] =
+    "wbstore get ADDRESS [-o FILE]\n"
+    "\n"
+    "Writes the blob to standard output, from the buffer or else from the base, after checking that its bytes hash to\n"
+    "ADDRESS. (Keys of another length than an address, which other programs may have put, have nothing to check.)\n"
+    "\n"
+    "  -o, --output FILE    write FILE, whole or not at all; - is standard output\n";
+
+static const char help_ls[] = "wbstore ls\n"
+                              "\n"
+                              "Prints `ADDRESS  SIZE` for every blob in the buffer or the base, once each, in the "
+                              "order of addresses. SIZE is in\n"
+                              "bytes, - where the store does not say.\n";
+
+static const char help_rm[] =
+    "wbstore rm ADDRESS...\n"
+    "\n"
+    "Removes blobs from the base and from the buffer. One that is in neither is reported; the others are removed.\n";
+
+static const char help_sync[] =
+    "wbstore sync [--timeout SECONDS]\n"
+    "\n"
+    "Sends what waits in the buffer and waits until the base has it. Blobs that cannot be sent are named, with the\n"
+    "reason, and stay in the buffer.\n"
+    "\n"
+    "  --timeout SECONDS    wait so long at most; without it, until all is sent\n";
+
+static const char help_status[] =
+    "wbstore status [--json]\n"
+    "\n"
+    "Shows what waits in the buffer: blobs and bytes, the age of the oldest, and parked blobs with their reasons. "
+    "Reads\n"
+    "the whole buffer, sends nothing, needs no base. The age is that of the blob's file in the buffer's folder. "
+    "Parked\n"
+    "are the blobs that cannot be read or whose bytes do not hash to their address; what else a base may refuse, sync\n"
+    "finds out. Exit code 1: something is parked.\n"
+    "\n"
+    "  --json    one object on one line:\n"
+    "              buffer           string, as given; bytes that are not UTF-8 become U+FFFD\n"
+    "              pending_blobs    number, the parked ones included\n"
+    "              pending_bytes    number, likewise\n"
+    "              oldest_age_ms    number, or null if nothing is pending or the age is not known\n"
+    "              parked           array of objects: address (string), size (number, or null if not known),\n"
+    "                               status (number, negative, as in the library's headers), reason (string)\n";
+
+static const char help_help[] = "wbstore help [COMMAND]\n";
+
+static void help_run(cli *c)
+{
+    const cli_verb *asked = NULL;
+
+    if (c->options.count > 0 && (asked = cli_verb_find(c->options.operands[0])) == NULL) {
+        cli_say(c, "%s: no such command: `wbstore help` lists them", c->options.operands[0]);
+        cli_worsen(c, CLI_USAGE);
+        return;
+    }
+    c->verb = asked;
+    cli_help(c);
+}
+
+static const cli_verb help_verbs[] = {
+    {.name = "put",
+     .options = CLI_OPT_NO_SYNC | CLI_OPT_TIMEOUT,
+     .operands_max = SIZE_MAX,
+     .run = cli_put,
+     .help = help_put},
+    {.name = "get", .options = CLI_OPT_OUTPUT, .operands_min = 1, .operands_max = 1, .run = cli_get, .help = help_get},
+    {.name = "ls", .run = cli_ls, .help = help_ls},
+    {.name = "rm", .operands_min = 1, .operands_max = SIZE_MAX, .run = cli_rm, .help = help_rm},
+    {.name = "sync", .options = CLI_OPT_TIMEOUT, .needs_buffer = true, .run = cli_sync, .help = help_sync},
+    {.name = "status", .options = CLI_OPT_JSON, .needs_buffer = true, .run = cli_status, .help = help_status},
+    {.name = "help", .operands_max = 1, .run = help_run, .help = help_help},
+};
+
+const cli_verb *cli_verb_find(const char *name)
+{
+    for (size_t i = 0; i < sizeof help_verbs / sizeof help_verbs[0]; i++)
+        if (strcmp(help_verbs[i].name, name) == 0)
+            return &help_verbs[i];
+    return NULL;
+}
+
+void cli_help(cli *c)
+{
+    fputs(c->verb != NULL ? c->verb->help : help_text, stdout);
+    fputs(help_exit, stdout);
+    (void)cli_flush(c);
+}

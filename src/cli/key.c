@@ -1,0 +1,37 @@
+/* key.c - keys as people type them: the hexadecimal digits of an address. Keys of other lengths are taken too, for a
+ * store may hold what the command did not put there, and ls shows it. */
+#include "cli/cli.h"
+
+#include <string.h>
+
+int cli_key_parse(cli *c, const char *text, unsigned char bytes[BLOB_KEY_MAX], blob_key *key)
+{
+    size_t size;
+
+    if (text[0] == '\0' || blob_key_from_hex(text, bytes, BLOB_KEY_MAX, &size) != 0) {
+        cli_say(c, "%s: not an address: give its 64 hexadecimal digits, as put and ls print them", text);
+        return CLI_USAGE;
+    }
+    *key = blob_key_of(bytes, size);
+    return 0;
+}
+
+void cli_say_not_found(cli_session *s, const char *text, blob_key key)
+{
+    if (key.size == blob_hash_sha256()->size)
+        cli_say(s->c, "%s: not found in %s or %s: `wbstore ls` lists what is there", text, s->buffer_place.url,
+                s->base_place.url);
+    else
+        cli_say(s->c, "%s: not found: an address has %zu hexadecimal digits, this has %zu", text,
+                2 * blob_hash_sha256()->size, strlen(text));
+}
+
+bool cli_key_matches(blob_key key, const blob *b)
+{
+    unsigned char address[BLOB_ADDRESS_MAX];
+
+    if (key.size != blob_hash_sha256()->size)
+        return true;
+    blob_hash_sha256()->digest(b->data, b->size, address);
+    return memcmp(address, key.data, key.size) == 0;
+}

@@ -1,0 +1,149 @@
+/* status.c - status: what waits in the buffer, how long, and what of it could never be sent.
+ *
+ * Sends nothing and needs no base. Why a blob was parked is known only to the process that tried to send it, and gone
+ * with it; what a fresh process can find out without the base is whether the bytes are still what their address says.
+ * That reads the whole buffer. */
+#include "cli/cli.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct status_parked {
+    struct status_parked *next;
+    uint64_t size;
+    int status;
+    char hex[2 * BLOB_KEY_MAX + 1];
+    char reason[256];
+} status_parked;
+
+typedef struct status_report {
+    cli_session *s;
+    uint64_t blobs, bytes, parked_blobs;
+    int64_t oldest_ms; /* -1: not known */
+    status_parked *parked, **end;
+} status_report;
+
+static int status_park(status_report *r, blob_key key, uint64_t size, int status)
+{
+    status_parked *p = calloc(1, sizeof *p);
+    blob_error error;
+
+    if (p == NULL)
+        return blob_fail(-ENOMEM, 0, "no memory for the report");
+    blob_last_error(&error);
+    p->size = size;
+    p->status = status;
+    blob_key_hex(key, p->hex);
+    snprintf(p->reason, sizeof p->reason, "%s",
+             error.status == status && error.text[0] != '\0' ? error.text : blob_strerror(status));
+    *r->end = p;
+    r->end = &p->next;
+    r->parked_blobs++;
+    return 0;
+}
+
+static int status_look(void *arg, blob_key key, uint64_t size)
+{
+    status_report *r = arg;
+    cli *c = r->s->c;
+    int64_t age = cli_place_age_ms(&r->s->buffer_place, key);
+    blob *b = NULL;
+    int rc;
+
+    if (blob_ctx_status(c->ctx) != 0)
+        return BLOB_LIST_STOP;
+    r->blobs++;
+    if (size != UINT64_MAX)
+        r->bytes += size;
+    if (age > r->oldest_ms)
+        r->oldest_ms = age;
+    rc = blob_store_get(r->s->buffer, c->ctx, key, &b);
+    if (rc == 0 && !cli_key_matches(key, b))
+        rc = blob_fail(BLOB_CORRUPT, 0, "its bytes do not hash to its address");
+    blob_unref(b);
+    return rc == 0 || blob_ctx_status(c->ctx) != 0 ? 0 : status_park(r, key, size, rc);
+}
+
+static void status_print_json(const status_report *r)
+{
+    fputs("{\"buffer\":", stdout);
+    cli_json_string(stdout, r->s->buffer_place.url);
+    printf(",\"pending_blobs\":%" PRIu64 ",\"pending_bytes\":%" PRIu64 ",\"oldest_age_ms\":", r->blobs, r->bytes);
+    if (r->oldest_ms >= 0)
+        printf("%" PRId64, r->oldest_ms);
+    else
+        fputs("null", stdout);
+    fputs(",\"parked\":[", stdout);
+    for (const status_parked *p = r->parked; p != NULL; p = p->next) {
+        printf("%s{\"address\":\"%s\",\"size\":", p == r->parked ? "" : ",", p->hex);
+        if (p->size != UINT64_MAX)
+            printf("%" PRIu64, p->size);
+        else
+            fputs("null", stdout);
+        printf(",\"status\":%d,\"reason\":", p->status);
+        cli_json_string(stdout, p->reason);
+        putchar('}');
+    }
+    fputs("]}\n", stdout);
+}
+
+static void status_print(const status_report *r)
+{
+    int64_t seconds = r->oldest_ms / 1000;
+
+    fputs("buffer   ", stdout);
+    cli_escape(stdout, r->s->buffer_place.url);
+    printf("\npending  %" PRIu64 " %s, %" PRIu64 " bytes\n", r->blobs, r->blobs == 1 ? "blob" : "blobs", r->bytes);
+    if (r->oldest_ms >= 0)
+        printf("oldest   %" PRId64 ":%02d:%02d (hours, minutes, seconds)\n", seconds / 3600, (int)(seconds / 60 % 60),
+               (int)(seconds % 60));
+    else
+        printf("oldest   -\n");
+    printf("parked   %" PRIu64 "\n", r->parked_blobs);
+    for (const status_parked *p = r->parked; p != NULL; p = p->next) {
+        if (p->size != UINT64_MAX)
+            printf("%s  %" PRIu64 "  ", p->hex, p->size);
+        else
+            printf("%s  -  ", p->hex);
+        cli_escape(stdout, p->reason);
+        putchar('\n');
+    }
+}
+
+void cli_status(cli *c)
+{
+    cli_session s;
+    status_report r = {.s = &s, .oldest_ms = -1};
+    int rc;
+
+    r.end = &r.parked;
+    if ((rc = cli_session_open(&s, c, CLI_BUFFER_ONLY)) != 0) {
+        cli_worsen(c, rc);
+        goto out;
+    }
+    rc = blob_store_list(s.buffer, c->ctx, blob_key_of(NULL, 0), status_look, &r);
+    if (cli_ended(c))
+        goto out;
+    if (rc != 0) {
+        cli_say_status(c, s.buffer_place.url, rc, NULL);
+        cli_worsen(c, CLI_FAILED);
+        goto out;
+    }
+    if ((c->options.given & CLI_OPT_JSON) != 0)
+        status_print_json(&r);
+    else
+        status_print(&r);
+    (void)cli_flush(c);
+    if (r.parked_blobs > 0)
+        cli_worsen(c, CLI_NO);
+out:
+    while (r.parked != NULL) {
+        status_parked *next = r.parked->next;
+
+        free(r.parked);
+        r.parked = next;
+    }
+    cli_session_close(&s);
+}
