@@ -1,0 +1,400 @@
+/* test_cli_put.c - put and sync: lines as sha256sum prints them, bytes as they were, errors that name the file, and what
+ * waits in the buffer gets to the base. */
+#include "command.h"
+#include "testutil.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <wbstore/wbstore.h>
+
+static void put_prints_address_and_name_as_sha256sum_does(void **state)
+{
+    static const char want[] = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad  abc\n"
+                               "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855  two words \xc3\xa9\n"
+                               "\\ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad  a\\nb\\\\c\\rd\n";
+    command_end end = {0};
+
+    (void)state;
+    file_text("abc", "abc");
+    file_text("two words \xc3\xa9", "");
+    file_text("a\nb\\c\rd", "abc");
+    RUN(&end, "put", "abc", "two words \xc3\xa9", "a\nb\\c\rd");
+    EXPECT(&end, 0);
+    assert_string_equal(end.out, want);
+    assert_string_equal(end.err, "");
+    RUN(&end, "put", "--no-sync", "abc", "two words \xc3\xa9", "a\nb\\c\rd");
+    EXPECT(&end, 0);
+    assert_string_equal(end.out, want);
+    command_end_free(&end);
+}
+
+/* Every plain file of this folder and the command itself go in, and come out again, from the buffer and from the base. */
+static void real_files_come_back_byte_for_byte(void **state)
+{
+    static const char folder[] = WBSTORE_SOURCES;
+    command_end put = {0}, got = {0};
+    DIR *names = opendir(folder);
+    char path[4096], *line, *rest;
+    size_t files = 0, rounds = 0, size;
+
+    (void)state;
+    assert_non_null(names);
+    for (const struct dirent *entry; (entry = readdir(names)) != NULL;) {
+        struct stat st;
+
+        snprintf(path, sizeof path, "%s/%s", folder, entry->d_name);
+        if (stat(path, &st) != 0 || !S_ISREG(st.st_mode))
+            continue;
+        RUN(&put, "put", rounds++ % 2 == 0 ? "--no-sync" : "--timeout=60", path, "/proc/self/exe");
+        EXPECT(&put, 0);
+        for (rest = put.out; (line = strtok_r(rest, "\n", &rest)) != NULL;) {
+            bool last = rest[0] == '\0';
+            char *want;
+
+            line[64] = '\0';
+            want = file_read(last ? WBSTORE_COMMAND : line + 66, &size);
+            assert_non_null(want);
+            RUN(&got, "get", line);
+            EXPECT(&got, 0);
+            assert_int_equal(got.out_size, size);
+            assert_memory_equal(got.out, want, size);
+            free(want);
+            files++;
+        }
+    }
+    closedir(names);
+    assert_true(files > 20);
+    command_end_free(&put);
+    command_end_free(&got);
+}
+
+static void standard_input_is_one_blob(void **state)
+{
+    const size_t size = 3145745;
+    char *bytes = test_payload(7, size);
+    command_end end = {0}, got = {0};
+
+    (void)state;
+    command_run(&end, bytes, size, (const char *const[]){"put", NULL});
+    EXPECT(&end, 0);
+    assert_string_equal(end.out + 64, "  -\n");
+    end.out[64] = '\0';
+    RUN(&got, "get", end.out);
+    EXPECT(&got, 0);
+    assert_int_equal(got.out_size, size);
+    assert_memory_equal(got.out, bytes, size);
+
+    file_text("f", "abc");
+    command_run(&end, "xyz", 3, (const char *const[]){"put", "f", "-", NULL});
+    EXPECT(&end, 0);
+    assert_memory_equal(end.out, address_of("abc"), 64);
+    assert_memory_equal(end.out + 68, address_of("xyz"), 64);
+    command_run(&end, "", 0, (const char *const[]){"put", NULL});
+    EXPECT(&end, 0);
+    assert_memory_equal(end.out, address_of(""), 64);
+    free(bytes);
+    command_end_free(&end);
+    command_end_free(&got);
+}
+
+static void a_file_that_cannot_be_read_is_named_and_the_others_are_put(void **state)
+{
+    command_end end = {0};
+
+    (void)state;
+    file_text("f", "abc");
+    file_text("g", "xyz");
+    assert_int_equal(mkdir("folder", 0777), 0);
+    RUN(&end, "put", "f", "missing\nfile", "folder", "g");
+    EXPECT(&end, 3);
+    SAYS(&end, "wbstore: put: missing\\nfile: No such file or directory: ");
+    SAYS(&end, "wbstore: put: folder: Is a directory: name the files in it");
+    assert_int_equal(end.out_size, 2 * (strlen("  f\n") + 64));
+    assert_true(file_exists(file_of("base", "abc")));
+    assert_true(file_exists(file_of("base", "xyz")));
+    command_end_free(&end);
+}
+
+/* The command waits for the FIFO's writer, which comes only after the line of the file before was seen. */
+static void a_line_comes_as_soon_as_its_blob_is_accepted(void **state)
+{
+    char line[256];
+    command_end end = {0};
+    command c;
+    int fifo;
+
+    (void)state;
+    file_text("f", "abc");
+    assert_int_equal(mkfifo("fifo", 0666), 0);
+    START(&c, "put", "f", "fifo");
+    command_read_line(&c, line, sizeof line);
+    assert_memory_equal(line, address_of("abc"), 64);
+    assert_string_equal(line + 64, "  f");
+    fifo = open("fifo", O_WRONLY | O_CLOEXEC);
+    assert_true(fifo >= 0);
+    assert_int_equal(write(fifo, "xy", 2), 2);
+    assert_int_equal(write(fifo, "z", 1), 1);
+    close(fifo);
+    command_finish(&c, &end);
+    EXPECT(&end, 0);
+    assert_memory_equal(end.out, address_of("xyz"), 64);
+    command_end_free(&end);
+}
+
+static void put_returns_when_the_base_has_it(void **state)
+{
+    command_end end = {0};
+
+    (void)state;
+    file_text("f", "abc");
+    RUN(&end, "put", "f");
+    EXPECT(&end, 0);
+    assert_true(file_exists(file_of("base", "abc")));
+    assert_int_equal(blobs_in("buffer"), 0);
+    command_end_free(&end);
+}
+
+static void no_sync_leaves_it_to_sync_and_needs_no_base(void **state)
+{
+    command_end end = {0};
+
+    (void)state;
+    unsetenv("WBSTORE_BASE");
+    file_text("f", "abc");
+    file_text("g", "xyz");
+    RUN(&end, "put", "--no-sync", "f", "g", "f");
+    EXPECT(&end, 0);
+    assert_string_equal(end.err, "");
+    assert_int_equal(blobs_in("buffer"), 2);
+
+    RUN(&end, "sync", "--base=base");
+    EXPECT(&end, 0);
+    assert_string_equal(end.out, "");
+    assert_string_equal(end.err, "");
+    assert_int_equal(blobs_in("buffer"), 0);
+    assert_true(file_exists(file_of("base", "abc")));
+    assert_true(file_exists(file_of("base", "xyz")));
+    RUN(&end, "sync", "--base=base");
+    EXPECT(&end, 0);
+    command_end_free(&end);
+}
+
+static void a_put_also_sends_what_waited(void **state)
+{
+    command_end end = {0};
+
+    (void)state;
+    file_text("f", "abc");
+    file_text("g", "xyz");
+    RUN(&end, "put", "--no-sync", "f");
+    EXPECT(&end, 0);
+    RUN(&end, "put", "g");
+    EXPECT(&end, 0);
+    assert_true(file_exists(file_of("base", "abc")));
+    assert_true(file_exists(file_of("base", "xyz")));
+    assert_int_equal(blobs_in("buffer"), 0);
+    command_end_free(&end);
+}
+
+static void sync_of_a_buffer_that_is_not_there_is_a_mistake(void **state)
+{
+    command_end end = {0};
+
+    (void)state;
+    RUN(&end, "sync");
+    EXPECT(&end, 3);
+    SAYS(&end, "wbstore: sync: buffer: no such folder, so nothing waits there: check --buffer");
+    assert_false(file_exists("buffer"));
+    assert_false(file_exists("base"));
+    command_end_free(&end);
+}
+
+static void a_base_that_cannot_be_opened_hinders_no_put(void **state)
+{
+    command_end end = {0};
+
+    (void)state;
+    file_text("f", "abc");
+    file_text("base", "a file, no folder");
+    RUN(&end, "put", "f");
+    EXPECT(&end, 4);
+    assert_memory_equal(end.out, address_of("abc"), 64);
+    SAYS(&end, "wbstore: put: base: Not a directory");
+    SAYS(&end, "1 blob waits in the buffer buffer: `wbstore sync` sends it");
+    RUN(&end, "sync");
+    EXPECT(&end, 3);
+    assert_int_equal(unlink("base"), 0);
+    RUN(&end, "sync");
+    EXPECT(&end, 0);
+    assert_true(file_exists(file_of("base", "abc")));
+    command_end_free(&end);
+}
+
+static void a_buffer_that_cannot_be_opened_is_3(void **state)
+{
+    command_end end = {0};
+
+    (void)state;
+    file_text("f", "abc");
+    file_text("buffer", "a file, no folder");
+    RUN(&end, "put", "f");
+    EXPECT(&end, 3);
+    assert_string_equal(end.out, "");
+    SAYS(&end, "wbstore: put: buffer: Not a directory");
+    RUN(&end, "put", "f", "--no-sync");
+    EXPECT(&end, 3);
+    RUN(&end, "status");
+    EXPECT(&end, 3);
+    command_end_free(&end);
+}
+
+static void a_store_in_use_elsewhere_is_explained(void **state)
+{
+    static const char *const args[][3] = {
+        {"put", "f"}, {"put", "--no-sync", "f"}, {"ls"}, {"sync"}, {"status"}, {"rm", "abcd"}, {"get", "abcd"}};
+    blob_store *held = NULL;
+    command_end end = {0};
+
+    (void)state;
+    file_text("f", "abc");
+    test_ok(blob_filestore_open(&held, "buffer", NULL));
+    for (size_t i = 0; i < sizeof args / sizeof args[0]; i++) {
+        const char *const run[] = {args[i][0], args[i][1], args[i][2], NULL};
+
+        command_run(&end, NULL, 0, run);
+        EXPECT(&end, 3);
+        SAYS(&end, "buffer: in use by another process: wait until that has ended, or stop it");
+    }
+    test_ok(blob_store_close(held, NULL));
+    command_end_free(&end);
+}
+
+static void a_timeout_ends_the_wait_and_says_what_waits(void **state)
+{
+    command_end end = {0};
+
+    (void)state;
+    file_text("f", "abc");
+    block_base("abc");
+    RUN(&end, "put", "f", "--timeout", "0.05");
+    EXPECT(&end, 4);
+    assert_memory_equal(end.out, address_of("abc"), 64);
+    SAYS(&end, "not done within the time");
+    SAYS(&end, "1 blob waits in the buffer buffer: `wbstore sync` sends it");
+    RUN(&end, "sync", "--timeout=0.05");
+    EXPECT(&end, 4);
+    SAYS(&end, "wbstore: sync: not done within the time");
+    unblock_base("abc");
+    RUN(&end, "sync", "--timeout=60");
+    EXPECT(&end, 0);
+    assert_true(file_exists(file_of("base", "abc")));
+    command_end_free(&end);
+}
+
+static void what_cannot_be_sent_is_named_and_put_again_heals_it(void **state)
+{
+    command_end end = {0};
+    char line[256];
+
+    (void)state;
+    file_text("f", "abc");
+    file_text("g", "xyz");
+    RUN(&end, "put", "--no-sync", "f", "g");
+    EXPECT(&end, 0);
+    file_text(file_of("buffer", "abc"), "abd");
+    RUN(&end, "sync");
+    EXPECT(&end, 4);
+    snprintf(line, sizeof line, "wbstore: sync: %s: corrupt", address_of("abc"));
+    SAYS(&end, line);
+    SAYS(&end, "`wbstore put --no-sync` its file again");
+    SAYS(&end, "1 blob waits in the buffer buffer: `wbstore sync` tries again to send it");
+    assert_false(file_exists(file_of("base", "abc")));
+    assert_true(file_exists(file_of("base", "xyz")));
+
+    RUN(&end, "put", "--no-sync", "f");
+    EXPECT(&end, 0);
+    RUN(&end, "sync");
+    EXPECT(&end, 0);
+    assert_true(file_exists(file_of("base", "abc")));
+    command_end_free(&end);
+}
+
+static void a_reader_that_goes_away_loses_no_blob(void **state)
+{
+    command_end end = {0};
+    command c;
+
+    (void)state;
+    file_text("f", "abc");
+    file_text("g", "xyz");
+    file_text("h", "uvw");
+    START(&c, "put", "-", "f", "g", "h");
+    close(c.out); /* before the first line, for the input is still open */
+    c.out = -1;
+    command_finish(&c, &end);
+    EXPECT(&end, 3);
+    SAYS(&end, "wbstore: put: standard output: Broken pipe");
+    SAYS(&end, "wbstore: put: stopped: f and 2 more were not put");
+    assert_true(file_exists(file_of("base", "")));
+    assert_int_equal(blobs_in("base"), 1);
+    assert_int_equal(blobs_in("buffer"), 0);
+    command_end_free(&end);
+}
+
+/* A closed stream's number must not go to the next file opened: lines would be written into it. */
+static void closed_streams_harm_no_store(void **state)
+{
+    command_end end = {0};
+    command c;
+    size_t size;
+    char *bytes;
+
+    (void)state;
+    file_text("f", "abc");
+    command_start(&c, COMMAND_CLOSED, COMMAND_CLOSED, COMMAND_CLOSED, (const char *const[]){"put", "f", NULL});
+    command_finish(&c, &end);
+    EXPECT(&end, 3);
+    bytes = file_read(file_of("base", "abc"), &size);
+    assert_non_null(bytes);
+    assert_string_equal(bytes, "abc");
+    free(bytes);
+    command_start(&c, COMMAND_CLOSED, COMMAND_CLOSED, COMMAND_PIPE, (const char *const[]){"put", "f", NULL});
+    command_finish(&c, &end);
+    EXPECT(&end, 3);
+    SAYS(&end, "wbstore: put: standard output: Bad file descriptor");
+    command_start(&c, COMMAND_CLOSED, COMMAND_PIPE, COMMAND_PIPE, (const char *const[]){"put", "-", NULL});
+    command_finish(&c, &end);
+    EXPECT(&end, 3);
+    SAYS(&end, "wbstore: put: -: Bad file descriptor");
+    command_end_free(&end);
+}
+
+#define PROMISE(test) cmocka_unit_test_setup_teardown(test, command_setup, command_teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        PROMISE(put_prints_address_and_name_as_sha256sum_does),
+        PROMISE(real_files_come_back_byte_for_byte),
+        PROMISE(standard_input_is_one_blob),
+        PROMISE(a_file_that_cannot_be_read_is_named_and_the_others_are_put),
+        PROMISE(a_line_comes_as_soon_as_its_blob_is_accepted),
+        PROMISE(put_returns_when_the_base_has_it),
+        PROMISE(no_sync_leaves_it_to_sync_and_needs_no_base),
+        PROMISE(a_put_also_sends_what_waited),
+        PROMISE(sync_of_a_buffer_that_is_not_there_is_a_mistake),
+        PROMISE(a_base_that_cannot_be_opened_hinders_no_put),
+        PROMISE(a_buffer_that_cannot_be_opened_is_3),
+        PROMISE(a_store_in_use_elsewhere_is_explained),
+        PROMISE(a_timeout_ends_the_wait_and_says_what_waits),
+        PROMISE(what_cannot_be_sent_is_named_and_put_again_heals_it),
+        PROMISE(a_reader_that_goes_away_loses_no_blob),
+        PROMISE(closed_streams_harm_no_store),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
