@@ -1,4 +1,5 @@
-/* test_cli_get.c - get, ls and rm: over buffer and base as one, checked before anything goes out, and nothing is sent. */
+/* test_cli_get.c - get, ls and rm: over buffer and base as one, checked before anything goes out, and nothing is sent.
+ * */
 #include "command.h"
 #include "testutil.h"
 

@@ -1,5 +1,5 @@
-/* test_cli_put.c - put and sync: lines as sha256sum prints them, bytes as they were, errors that name the file, and what
- * waits in the buffer gets to the base. */
+/* test_cli_put.c - put and sync: lines as sha256sum prints them, bytes as they were, errors that name the file, and
+ * what waits in the buffer gets to the base. */
 #include "command.h"
 #include "testutil.h"
 
@@ -33,7 +33,8 @@ static void put_prints_address_and_name_as_sha256sum_does(void **state)
     command_end_free(&end);
 }
 
-/* Every plain file of this folder and the command itself go in, and come out again, from the buffer and from the base. */
+/* Every plain file of this folder and the command itself go in, and come out again, from the buffer and from the base.
+ * */
 static void real_files_come_back_byte_for_byte(void **state)
 {
     static const char folder[] = WBSTORE_SOURCES;

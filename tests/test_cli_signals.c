@@ -1,4 +1,5 @@
-/* test_cli_signals.c - Ctrl-C and SIGTERM: what was accepted stays, and it says so. And the progress bar on a terminal. */
+/* test_cli_signals.c - Ctrl-C and SIGTERM: what was accepted stays, and it says so. And the progress bar on a
+ * terminal. */
 #include "command.h"
 #include "testutil.h"
 

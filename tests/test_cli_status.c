@@ -1,4 +1,5 @@
-/* test_cli_status.c - status: counts, age, parked blobs with their reasons, as text and as JSON; and it changes nothing. */
+/* test_cli_status.c - status: counts, age, parked blobs with their reasons, as text and as JSON; and it changes
+ * nothing. */
 #include "command.h"
 #include "json.h"
 #include "testutil.h"

@@ -1,5 +1,5 @@
-/* test_ledger_model.c - step by step the ledger keeps the order, the counts and every key as a naive model does: tens of
- * thousands of random steps, such as the wrapper makes them, on few keys that meet often and on many. */
+/* test_ledger_model.c - step by step the ledger keeps the order, the counts and every key as a naive model does: tens
+ * of thousands of random steps, such as the wrapper makes them, on few keys that meet often and on many. */
 #include "testutil.h"
 #include "wbstore/ledger.h"
 #include "blob/ctx.h"

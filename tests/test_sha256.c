@@ -188,7 +188,8 @@ static void implementations_are_equal_at_every_length_and_offset(void **state)
     free(pattern);
 }
 
-/* The data ends where readable memory ends, and begins where it begins; around the result lie bytes of somebody else. */
+/* The data ends where readable memory ends, and begins where it begins; around the result lie bytes of somebody else.
+ * */
 static void a_digest_touches_nothing_but_its_bytes(void **state)
 {
     size_t page = (size_t)sysconf(_SC_PAGESIZE);

@@ -1,5 +1,6 @@
-/* test_wbstore_buffer_full.c - a buffer that has no room by its own account (-ENOSPC, BLOB_FULL) leads to what a bound of
- * the host's leads to: wait until something has left it, fail, or write through; and waiting may be in vain here too. */
+/* test_wbstore_buffer_full.c - a buffer that has no room by its own account (-ENOSPC, BLOB_FULL) leads to what a bound
+ * of the host's leads to: wait until something has left it, fail, or write through; and waiting may be in vain here
+ * too. */
 #include "wbinside.h"
 
 #include <errno.h>
@@ -10,7 +11,8 @@ static int put(wbrig *r, const char *text, uint64_t *ticket)
     return wbstore_cas_put_ticket(r->w, NULL, text, strlen(text), NULL, ticket);
 }
 
-/* A wrapper with one blob pending, whose upload stands at the gate, and a buffer that will refuse `refusals` puts more. */
+/* A wrapper with one blob pending, whose upload stands at the gate, and a buffer that will refuse `refusals` puts
+ * more. */
 static faultstore_rule *start_with_one_pending(wbrig *r, wbstore_when_full when_full, int status, unsigned refusals)
 {
     blob_address pending = wbrig_address("pending");
@@ -34,7 +36,8 @@ static void for_both(void **state, void (*body)(wbrig *r, int status))
     body(*state, BLOB_FULL);
 }
 
-/* ---- the three policies ------------------------------------------------------------------------------------------------- */
+/* ---- the three policies
+ * ------------------------------------------------------------------------------------------------- */
 
 static void fails(wbrig *r, int status)
 {
@@ -94,7 +97,8 @@ static void where_a_put_shall_wait_it_waits_until_the_buffer_has_lost_something(
     for_both(state, waits);
 }
 
-/* ---- waiting -------------------------------------------------------------------------------------------------------------- */
+/* ---- waiting
+ * -------------------------------------------------------------------------------------------------------------- */
 
 /* What has left was too little: it waits for the next. */
 static void a_put_that_is_refused_again_waits_again(void **state)
@@ -172,7 +176,8 @@ static void the_wait_ends_with_its_context_and_with_the_wrapper(void **state)
     blob_ctx_free(soon);
 }
 
-/* ---- in vain --------------------------------------------------------------------------------------------------------------- */
+/* ---- in vain
+ * --------------------------------------------------------------------------------------------------------------- */
 
 static void is_full_of_itself(wbrig *r, int status)
 {
@@ -260,7 +265,8 @@ static void a_buffer_that_cannot_be_listed_is_not_worth_waiting_for(void **state
     test_status(wbrig_end(&call), BLOB_FULL);
 }
 
-/* ---- a key that is there already ------------------------------------------------------------------------------------------- */
+/* ---- a key that is there already
+ * ------------------------------------------------------------------------------------------- */
 
 static void a_parked_blob_that_cannot_be_written_over_is_written_through(void **state)
 {

@@ -195,7 +195,8 @@ static void a_delete_of_a_key_that_is_being_taken_up_ends_it(void **state)
     expect_not_resurrected(r, &a);
 }
 
-/* ---- that fails --------------------------------------------------------------------------------------------------- */
+/* ---- that fails ---------------------------------------------------------------------------------------------------
+ * */
 
 static void a_delete_that_fails_leaves_the_blob_to_be_sent(wbrig *r, wbstore_state state, bool in_base)
 {
@@ -274,7 +275,8 @@ static void a_delete_of_what_the_base_cannot_tell_is_no_not_found(void **state)
     test_status(wbstore_delete(r->w, NULL, test_key("k")), BLOB_NOT_FOUND);
 }
 
-/* ---- and others --------------------------------------------------------------------------------------------------- */
+/* ---- and others ---------------------------------------------------------------------------------------------------
+ * */
 
 static void of_two_deletes_of_one_key_the_second_finds_nothing(void **state)
 {

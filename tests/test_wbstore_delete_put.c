@@ -1,5 +1,5 @@
-/* test_wbstore_delete_put.c - a cas_put during a delete keeps its bytes, wherever the delete is, and they are sent after
- * it; and a delete that is given up at any of its waits leaves things as they were. */
+/* test_wbstore_delete_put.c - a cas_put during a delete keeps its bytes, wherever the delete is, and they are sent
+ * after it; and a delete that is given up at any of its waits leaves things as they were. */
 #include "wbinside.h"
 
 #include <errno.h>
@@ -11,7 +11,8 @@ static faultstore_rule *hold_stubbornly(faultstore *f, unsigned op, const blob_a
     return faultstore_add(f, &(faultstore_fault){.ops = op, .key = &key, .action = FAULT_HOLD, .ignore_ctx = true});
 }
 
-/* The blob is there, at last also in the base, and what brought it there began after the delete in the base had ended. */
+/* The blob is there, at last also in the base, and what brought it there began after the delete in the base had ended.
+ * */
 static void expect_sent_after_the_delete(wbrig *r, const blob_address *a, const char *text)
 {
     blob_key key = blob_address_key(a);
@@ -34,7 +35,8 @@ static void expect_sent_after_the_delete(wbrig *r, const blob_address *a, const 
     assert_int_equal(inside_stats(r).pending_blobs, 0);
 }
 
-/* ---- a put while ... ------------------------------------------------------------------------------------------------ */
+/* ---- a put while ...
+ * ------------------------------------------------------------------------------------------------ */
 
 static void a_put_while_a_delete_waits_for_the_upload_is_kept(void **state)
 {
@@ -81,7 +83,8 @@ static void a_put_while_a_delete_is_in_the_base_is_kept(void **state)
     }
 }
 
-/* Here the bytes cannot be saved from the delete any more, so the put waits until they are gone and writes them anew. */
+/* Here the bytes cannot be saved from the delete any more, so the put waits until they are gone and writes them anew.
+ * */
 static void a_put_while_a_delete_is_in_the_buffer_writes_after_it(void **state)
 {
     wbrig *r = *state;
@@ -246,7 +249,8 @@ static void puts_and_deletes_that_meet_leave_either_the_blob_or_nothing(void **s
     }
 }
 
-/* ---- a delete given up while it waits ... --------------------------------------------------------------------------- */
+/* ---- a delete given up while it waits ...
+ * --------------------------------------------------------------------------- */
 
 /* Ends the delete's wait with its context, in the two ways there are; the deadline is one that has long passed where it
  * waits. */

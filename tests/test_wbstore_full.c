@@ -1,5 +1,6 @@
-/* test_wbstore_full.c - what a full buffer leads to: BLOB_FULL or a write to the base itself, as the host has it; and when
- * waiting is in vain. A buffer that is full by its own account is treated as one that reached the host's bounds. */
+/* test_wbstore_full.c - what a full buffer leads to: BLOB_FULL or a write to the base itself, as the host has it; and
+ * when waiting is in vain. A buffer that is full by its own account is treated as one that reached the host's bounds.
+ * */
 #include "wbinside.h"
 
 #include <errno.h>
@@ -21,7 +22,8 @@ static int put(wbrig *r, const char *text, blob_address *a, uint64_t *ticket)
     return wbstore_cas_put_ticket(r->w, NULL, text, strlen(text), a, ticket);
 }
 
-/* ---- fail ------------------------------------------------------------------------------------------------------------- */
+/* ---- fail
+ * ------------------------------------------------------------------------------------------------------------- */
 
 static void a_put_that_shall_not_wait_fails_and_changes_nothing(void **state)
 {
@@ -63,7 +65,8 @@ static void a_put_that_failed_for_want_of_room_has_taken_none(void **state)
     test_status(put(r, "third", NULL, NULL), BLOB_FULL);
 }
 
-/* ---- larger than all the room ------------------------------------------------------------------------------------------ */
+/* ---- larger than all the room
+ * ------------------------------------------------------------------------------------------ */
 
 static void a_blob_larger_than_the_bound_is_rejected_whatever_the_policy(void **state)
 {
@@ -91,7 +94,8 @@ static void a_blob_larger_than_the_bound_is_rejected_whatever_the_policy(void **
     }
 }
 
-/* ---- write through ------------------------------------------------------------------------------------------------------ */
+/* ---- write through
+ * ------------------------------------------------------------------------------------------------------ */
 
 /* A wrapper that is full with a blob whose upload stands at the gate. */
 static faultstore_rule *start_full_writing_through(wbrig *r)
@@ -236,7 +240,8 @@ static void a_delete_of_a_key_that_is_being_written_through_comes_after_it(void 
     assert_false(wbrig_in_base(r, &a));
 }
 
-/* ---- waiting in vain ------------------------------------------------------------------------------------------------------ */
+/* ---- waiting in vain
+ * ------------------------------------------------------------------------------------------------------ */
 
 /* Parks a blob of this text. */
 static blob_address park(wbrig *r, const char *text)

@@ -1,5 +1,5 @@
-/* test_wbstore_replace.c - wbstore_put: without BLOB_REPLACE what is pending counts as there; with it the new bytes go to
- * the base, and whatever was pending under that key ends. */
+/* test_wbstore_replace.c - wbstore_put: without BLOB_REPLACE what is pending counts as there; with it the new bytes go
+ * to the base, and whatever was pending under that key ends. */
 #include "wbinside.h"
 
 #include <errno.h>
@@ -23,7 +23,8 @@ static unsigned uploads(wbrig *r, const blob_address *a)
     return count;
 }
 
-/* ---- with replace --------------------------------------------------------------------------------------------------- */
+/* ---- with replace
+ * --------------------------------------------------------------------------------------------------- */
 
 static void expect_replaced(wbrig *r, const blob_address *a, const char *text)
 {
@@ -141,7 +142,8 @@ static void a_put_with_replace_ends_a_resumed_blob_that_is_not_listed_yet(void *
     expect_replaced(r, &a, "other bytes");
 }
 
-/* ---- that fails, or is given up -------------------------------------------------------------------------------------- */
+/* ---- that fails, or is given up
+ * -------------------------------------------------------------------------------------- */
 
 static void a_put_with_replace_that_fails_in_the_base_leaves_the_blob_to_be_sent(void **state)
 {
@@ -201,7 +203,8 @@ static void a_put_with_replace_given_up_while_it_waits_lets_the_blob_be_sent(voi
     blob_ctx_free(ctx);
 }
 
-/* ---- a cas_put meanwhile ---------------------------------------------------------------------------------------------- */
+/* ---- a cas_put meanwhile
+ * ---------------------------------------------------------------------------------------------- */
 
 static void a_cas_put_while_a_replace_is_in_the_base_keeps_its_bytes(void **state)
 {
@@ -249,7 +252,8 @@ static void a_cas_put_while_a_replace_is_in_the_buffer_writes_after_it(void **st
     test_expect(r->base_mem, blob_address_key(&s.key), "text");
 }
 
-/* ---- without replace --------------------------------------------------------------------------------------------------- */
+/* ---- without replace
+ * --------------------------------------------------------------------------------------------------- */
 
 static void a_put_without_replace_finds_what_is_pending_whatever_its_state(void **state)
 {

@@ -47,7 +47,8 @@ static void expect_nth_buffered(wbrig *r, unsigned n, const char *text)
     fail_msg("no put %u reached the buffer", n);
 }
 
-/* ---- waiting ------------------------------------------------------------------------------------------------------- */
+/* ---- waiting -------------------------------------------------------------------------------------------------------
+ * */
 
 static void a_put_that_finds_no_room_waits_until_a_blob_has_left(void **state)
 {
@@ -197,7 +198,8 @@ static void close_ends_every_wait_for_room(void **state)
     assert_int_equal(inside_stats(r).accepted, 1);
 }
 
-/* ---- what counts ----------------------------------------------------------------------------------------------------- */
+/* ---- what counts
+ * ----------------------------------------------------------------------------------------------------- */
 
 static void what_was_resumed_takes_room(void **state)
 {
@@ -316,7 +318,8 @@ static void a_blob_of_no_bytes_counts_as_a_blob(void **state)
     test_ok(wbrig_end(&put));
 }
 
-/* ---- at all times ------------------------------------------------------------------------------------------------------ */
+/* ---- at all times
+ * ------------------------------------------------------------------------------------------------------ */
 
 #define LOAD_THREADS 4
 #define LOAD_PUTS (WBRIG_SLOW ? 300 : 1500)

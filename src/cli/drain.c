@@ -1,7 +1,7 @@
 /* drain.c - sending what the buffer holds, for put and sync: waits, and says what is left and why.
  *
- * How long a base may stay away is the user's to decide: without --timeout a drain goes on until it is done, and says on
- * standard error that the base does not answer. */
+ * How long a base may stay away is the user's to decide: without --timeout a drain goes on until it is done, and says
+ * on standard error that the base does not answer. */
 #include "cli/cli.h"
 
 #include <inttypes.h>

@@ -1,17 +1,17 @@
 /* pool.c - slabs of equal records, cut from chunks that grow as the store does.
  *
- * Two things make a blob in memory expensive: pages that were never touched (the kernel zeroes each, one fault at a time),
- * and headers spread over as many pages as there are blobs (each get then misses the TLB). So headers lie side by side, 64
- * bytes each, apart from the payloads; what is given back is handed out again, the last first, while it is warm; and fresh
- * memory is asked for sixteen pages at a time where the kernel can do that (MADV_POPULATE_WRITE). Large pages would
- * be faster still, but making one can stall a put for milliseconds.
+ * Two things make a blob in memory expensive: pages that were never touched (the kernel zeroes each, one fault at a
+ * time), and headers spread over as many pages as there are blobs (each get then misses the TLB). So headers lie side
+ * by side, 64 bytes each, apart from the payloads; what is given back is handed out again, the last first, while it is
+ * warm; and fresh memory is asked for sixteen pages at a time where the kernel can do that (MADV_POPULATE_WRITE).
+ * Large pages would be faster still, but making one can stall a put for milliseconds.
  *
  *     slab    free -> record -> record ...       given back, last first
  *             chunk [ next | ... handed out ... | fresh -> ... end ]
  *
- * Payload sizes are rounded up to classes, eight to each doubling, which wastes an eighth at most; above 64 KiB malloc does
- * as well, and below that the slabs are what keeps a backlog's memory from scattering. Memory goes back when the last
- * record of a slab does, but for its first, small chunk. */
+ * Payload sizes are rounded up to classes, eight to each doubling, which wastes an eighth at most; above 64 KiB malloc
+ * does as well, and below that the slabs are what keeps a backlog's memory from scattering. Memory goes back when the
+ * last record of a slab does, but for its first, small chunk. */
 #include "memstore/pool.h"
 
 #include <errno.h>

@@ -1,6 +1,6 @@
-/* fork.c - a child of fork has the wrapper's memory but none of its threads, and locks that nobody will release. It must
- * learn that before it touches a lock, in every call, so it must be cheap: a page that the kernel wipes in a child tells
- * with one load; where there is no such page, getpid does. */
+/* fork.c - a child of fork has the wrapper's memory but none of its threads, and locks that nobody will release. It
+ * must learn that before it touches a lock, in every call, so it must be cheap: a page that the kernel wipes in a
+ * child tells with one load; where there is no such page, getpid does. */
 #include "wbstore/fork.h"
 
 #include <stddef.h>

@@ -3,8 +3,8 @@
  *     up --(five failures in a row, no success between)--> down --(one answer)--> up
  *
  * While it is down there is one attempt at a time, another blob each time, with backoff between them: an outage costs
- * a countable number of attempts, and a blob that fails for a reason of its own cannot make the base look down for long. Each
- * turn is counted, so that the events tell of every one, in order, however late they are delivered. */
+ * a countable number of attempts, and a blob that fails for a reason of its own cannot make the base look down for
+ * long. Each turn is counted, so that the events tell of every one, in order, however late they are delivered. */
 #include "wbstore/health.h"
 
 #include <string.h>

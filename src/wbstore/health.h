@@ -8,8 +8,8 @@
 void wb_base_answered(wbstore *w);
 void wb_base_failed(wbstore *w, int status, int64_t retry_after_ms, const char *text, bool probe);
 
-/* When to try again after the number-th failure in a row: exponential backoff with full jitter, and not before the far side
- * wants to be asked again. */
+/* When to try again after the number-th failure in a row: exponential backoff with full jitter, and not before the far
+ * side wants to be asked again. */
 int64_t wb_backoff_due_ns(wbstore *w, unsigned number, int64_t retry_after_ms);
 
 #endif

@@ -6,8 +6,8 @@
  *     page      hashes  . h . h h ... .                  open addressing, linear probing
  *               entries . e . e e ... .
  *
- * A page that is full splits in two by the next bit of its hashes; if it already used all the bits there are, the list of
- * pages doubles first, which copies pointers only. The seed keeps a caller from choosing keys that collide. */
+ * A page that is full splits in two by the next bit of its hashes; if it already used all the bits there are, the list
+ * of pages doubles first, which copies pointers only. The seed keeps a caller from choosing keys that collide. */
 #include "wbstore/keytable.h"
 #include "wbstore/ledger.h"
 

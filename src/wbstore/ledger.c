@@ -229,7 +229,8 @@ void wb_ledger_join(wb_ledger *l, wb_entry *e, uint64_t ticket, uint64_t size, i
     wb_ledger_free_to_send(l, e);
 }
 
-/* Out of whatever structure its state keeps it in, but for the active list, where the three active states share a place. */
+/* Out of whatever structure its state keeps it in, but for the active list, where the three active states share a
+ * place. */
 static void ledger_let_go(wb_ledger *l, wb_entry *e)
 {
     switch (e->state) {

@@ -99,8 +99,9 @@ void wb_ledger_leave(wb_ledger *l, wb_entry *e); /* from any pending state to WB
 void wb_ledger_resize(wb_ledger *l, wb_entry *e, uint64_t size);
 void wb_ledger_free_to_send(wb_ledger *l, wb_entry *e); /* call when the hand on a QUEUED entry was let go */
 
-/* The next entry to send, NULL if there is none: one that has waited long enough, else the oldest queued. Probing a base
- * that is down, another blob each time: the oldest queued, else the one that has waited longest. It stays as it is. */
+/* The next entry to send, NULL if there is none: one that has waited long enough, else the oldest queued. Probing a
+ * base that is down, another blob each time: the oldest queued, else the one that has waited longest. It stays as it
+ * is. */
 wb_entry *wb_ledger_next(wb_ledger *l, int64_t now_ns, bool probing);
 int64_t wb_ledger_due_ns(const wb_ledger *l); /* when the first of those who wait is due; WB_NEVER: nobody waits */
 void wb_ledger_all_due(wb_ledger *l, int64_t now_ns); /* costs as much as there are who wait */

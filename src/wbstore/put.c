@@ -1,9 +1,9 @@
 /* put.c - cas_put: the blob's address, its bytes into the buffer, its entry into the ledger.
  *
- * The bytes are written with no lock held; the entry's `putters` keeps it, and keeps others from removing the bytes. The
- * blob is pending from the moment that the buffer has it. What is pending already need not be written again, if the bytes
- * in the buffer can be relied on: that is, if a put of this process wrote them (`vouched`), no delete is at work that may
- * take them away, and they were not found corrupt. Otherwise they are written over. */
+ * The bytes are written with no lock held; the entry's `putters` keeps it, and keeps others from removing the bytes.
+ * The blob is pending from the moment that the buffer has it. What is pending already need not be written again, if
+ * the bytes in the buffer can be relied on: that is, if a put of this process wrote them (`vouched`), no delete is at
+ * work that may take them away, and they were not found corrupt. Otherwise they are written over. */
 #include "wbstore/wrapper.h"
 
 #include <errno.h>

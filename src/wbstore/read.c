@@ -1,8 +1,8 @@
 /* read.c - get and size: the buffer first, then the base; and listings of the two as one.
  *
- * A blob moves from the buffer to the base, and is removed from the buffer only when the base has it: so who asks in that
- * order cannot miss it on its way. The same holds for a listing: a page of the buffer's keys is read first, then the
- * base is listed over the same stretch, and the two are merged.
+ * A blob moves from the buffer to the base, and is removed from the buffer only when the base has it: so who asks in
+ * that order cannot miss it on its way. The same holds for a listing: a page of the buffer's keys is read first, then
+ * the base is listed over the same stretch, and the two are merged.
  *
  *     buffer   a   c     f  |  (page full: the stretch ends at f)
  *     base       b c d      |  g ...

@@ -135,7 +135,8 @@ static int put_replacing(wbstore *w, blob_ctx *ctx, blob_key key, blob_view data
     return rc;
 }
 
-/* Without replace a pending blob counts as there: the base would take the bytes, and the upload would then meet them. */
+/* Without replace a pending blob counts as there: the base would take the bytes, and the upload would then meet them.
+ * */
 static int put_keeping(wbstore *w, blob_ctx *ctx, blob_key key, blob_view data)
 {
     uint64_t size;

@@ -1,5 +1,5 @@
-/* resume.c - taking up what is in the buffer: at the start, on wbstore_rescan, and when a sync finds nothing pending but
- * the buffer not empty. */
+/* resume.c - taking up what is in the buffer: at the start, on wbstore_rescan, and when a sync finds nothing pending
+ * but the buffer not empty. */
 #include "wbstore/wrapper.h"
 
 #include <errno.h>
@@ -9,8 +9,8 @@ typedef struct take_up {
     blob_ctx *ctx;
 } take_up;
 
-/* A listing may show what was removed since, and what a put is about to enter by itself. So the key is held, as a put holds
- * it, while the buffer is asked again: then nobody can remove the bytes between the answer and the entry. */
+/* A listing may show what was removed since, and what a put is about to enter by itself. So the key is held, as a put
+ * holds it, while the buffer is asked again: then nobody can remove the bytes between the answer and the entry. */
 static int take_up_key(void *arg, blob_key key, uint64_t listed_size)
 {
     const take_up *t = arg;

@@ -1,9 +1,9 @@
 /* room.c - the bounds of the buffer: who may put, who waits, and when waiting is in vain.
  *
  * A put reserves its room before it writes and gives the reservation back when its entry is pending (which counts from
- * then on) or has failed. Who finds no room, or finds others waiting already, queues up; only the head of the queue looks
- * again, whenever something left the buffer, so room goes to those who wait in the order they came, and a large blob is
- * not starved by small ones. Waiting is in vain once nothing is left that could leave by itself. */
+ * then on) or has failed. Who finds no room, or finds others waiting already, queues up; only the head of the queue
+ * looks again, whenever something left the buffer, so room goes to those who wait in the order they came, and a large
+ * blob is not starved by small ones. Waiting is in vain once nothing is left that could leave by itself. */
 #include "wbstore/wrapper.h"
 
 static bool room_for(const wbstore *w, uint64_t size)
@@ -17,8 +17,8 @@ static bool room_for(const wbstore *w, uint64_t size)
            (bytes <= w->options.buffer_bytes_max && size <= w->options.buffer_bytes_max - bytes);
 }
 
-/* Nothing is on its way out: whatever fills the buffer is parked, or not ours. Until it is listed one cannot tell, but by a
- * buffer that does not let itself be listed. */
+/* Nothing is on its way out: whatever fills the buffer is parked, or not ours. Until it is listed one cannot tell, but
+ * by a buffer that does not let itself be listed. */
 static bool room_in_vain(const wbstore *w)
 {
     bool listing = w->resuming && w->resume_status == 0;

@@ -1,8 +1,8 @@
 /* wait.c - waiting for blobs to arrive: sync, tickets, keys.
  *
  * All three wait for a place in the order (sync: everything up to the last ticket given). The ledger's active entries
- * stand in that order, so the first of them tells whether anything older is left; what is put later stands behind it and
- * cannot prolong the wait. Parked blobs stand aside: they are looked at when the wait is over. */
+ * stand in that order, so the first of them tells whether anything older is left; what is put later stands behind it
+ * and cannot prolong the wait. Parked blobs stand aside: they are looked at when the wait is over. */
 #include "wbstore/wrapper.h"
 
 #include <errno.h>

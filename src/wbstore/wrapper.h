@@ -19,8 +19,8 @@
  *      no hung upload may hold up is done by a thread of its own.
  *  11. A forked child gets BLOB_CLOSED.                                                             fork.c
  *
- * The wrapper is open exactly as long as `run` has not ended: close cancels it, and it is a child of the ctx that governs
- * the wrapper. */
+ * The wrapper is open exactly as long as `run` has not ended: close cancels it, and it is a child of the ctx that
+ * governs the wrapper. */
 #ifndef WB_WRAPPER_H
 #define WB_WRAPPER_H
 
@@ -110,7 +110,8 @@ struct wbstore {
 int wb_closed(wbstore *w);
 /* The same for calls that wait: -EDEADLK on the thread of the event callback. */
 int wb_may_wait(wbstore *w);
-/* A wait on one of the wrapper's conditions, lock held: ends with ctx (its status), or with the wrapper (BLOB_CLOSED). */
+/* A wait on one of the wrapper's conditions, lock held: ends with ctx (its status), or with the wrapper (BLOB_CLOSED).
+ * */
 int wb_wait(wbstore *w, blob_ctx *ctx, pthread_cond_t *cond);
 int wb_check_key(blob_key key);
 /* Telling those who wait; lock held. */

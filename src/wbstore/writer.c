@@ -2,11 +2,11 @@
  *
  *     pick (oldest first) -> SENDING -> upload, no lock held -> sent | gone | waiting | parked
  *
- * Writers beget writers: whoever leaves work behind, a put or a writer that has just picked, wakes an idle writer or starts
- * one, up to two at a time, so that a burst reaches a slow base at full width without a put ever starting more than the
- * first thread. A base that answers at once gets only as many as there are processors. Whoever leaves work behind and adds
- * no writer, for that bound or because all writers are busy and a put starts none, tells the housekeeper, who adds one when
- * those at work get stuck.
+ * Writers beget writers: whoever leaves work behind, a put or a writer that has just picked, wakes an idle writer or
+ * starts one, up to two at a time, so that a burst reaches a slow base at full width without a put ever starting more
+ * than the first thread. A base that answers at once gets only as many as there are processors. Whoever leaves work
+ * behind and adds no writer, for that bound or because all writers are busy and a put starts none, tells the
+ * housekeeper, who adds one when those at work get stuck.
  *
  * The idle writer that went to sleep last is the timekeeper: it wakes when the next blob or probe is due. */
 #include "wbstore/wrapper.h"

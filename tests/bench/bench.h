@@ -10,7 +10,8 @@ int64_t bench_now_ns(void);
 double bench_median(double *values, size_t count); /* sorts them */
 void bench_check(int status, const char *what);    /* says what failed and exits, if it did */
 
-/* Payload number n, made from a buffer of the caller's: only a few bytes change, so making it costs nothing beside it. */
+/* Payload number n, made from a buffer of the caller's: only a few bytes change, so making it costs nothing beside it.
+ * */
 void bench_payload(unsigned char *bytes, size_t size, uint64_t n);
 
 /* A base with SHA-256 addresses that stores nothing. Its put sleeps for delay_us; below 0: until its ctx ends. */

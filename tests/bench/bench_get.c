@@ -1,5 +1,5 @@
-/* bench_get.c - what wbstore_get of a buffered 4 KiB blob costs, with a small and with a large backlog; how it scales with
- * threads; what a pending blob costs in memory; and how put and get fare at 1,000 and at 1,000,000 pending. */
+/* bench_get.c - what wbstore_get of a buffered 4 KiB blob costs, with a small and with a large backlog; how it scales
+ * with threads; what a pending blob costs in memory; and how put and get fare at 1,000 and at 1,000,000 pending. */
 #include "bench.h"
 
 #include <pthread.h>

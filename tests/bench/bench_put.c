@@ -1,6 +1,6 @@
 /* bench_put.c - what wbstore_cas_put costs beside its floor: the SHA-256 of the same bytes, and one copy of them into
- * fresh memory. Both run in turn, a round of each, so that a noisy machine disturbs both alike; the figure is the median
- * of the rounds' ratios.
+ * fresh memory. Both run in turn, a round of each, so that a noisy machine disturbs both alike; the figure is the
+ * median of the rounds' ratios.
  *
  *     growing   the base takes nothing: the backlog grows, every blob needs new memory
  *     steady    what was put is drained before the next round: memory is used again; the floor is the SHA-256 alone */

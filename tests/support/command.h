@@ -1,4 +1,5 @@
-/* command.h - runs the wbstore command and looks at what it said. Asserts with cmocka: for the main thread of a test. */
+/* command.h - runs the wbstore command and looks at what it said. Asserts with cmocka: for the main thread of a test.
+ * */
 #ifndef COMMAND_H
 #define COMMAND_H
 

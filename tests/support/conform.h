@@ -8,7 +8,8 @@
 
 #include <wbstore/blob_store.h>
 
-/* One broken promise: its short stable name ("list-order", "put-exists", "get-during-list" ...) and one line of detail. */
+/* One broken promise: its short stable name ("list-order", "put-exists", "get-during-list" ...) and one line of
+ * detail. */
 typedef void conform_report(void *arg, const char *promise, const char *detail);
 
 /* Runs the whole contract against an empty store, many threads included. Returns how many promises it broke, 0 for

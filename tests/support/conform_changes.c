@@ -49,7 +49,8 @@ static void cg_changed(cg_churn *churn)
     pthread_mutex_unlock(&churn->lock);
 }
 
-/* Lets the others make some changes in the middle of a listing. Not for long: a store may keep writers out meanwhile. */
+/* Lets the others make some changes in the middle of a listing. Not for long: a store may keep writers out meanwhile.
+ * */
 static void cg_let_change(cg_churn *churn)
 {
     struct timespec until;

@@ -1,5 +1,5 @@
-/* conform_shared.c - checks with sixteen threads at once: on keys of their own each is as if alone, on shared ones every
- * get returns one of the whole values that were put. */
+/* conform_shared.c - checks with sixteen threads at once: on keys of their own each is as if alone, on shared ones
+ * every get returns one of the whole values that were put. */
 #include "conform_int.h"
 
 #include <errno.h>

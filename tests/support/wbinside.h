@@ -1,8 +1,8 @@
 /* wbinside.h - looking into a wrapper: how far its threads have come, so that a test need not guess. With it, the calls
  * that the tests of deletes, room and retries make on threads of their own, on top of wbrig.h.
  *
- * What a thread of the wrapper does under the lock before it sleeps is seen here under that lock: who sees that a thread
- * waits knows that it sleeps. */
+ * What a thread of the wrapper does under the lock before it sleeps is seen here under that lock: who sees that a
+ * thread waits knows that it sleeps. */
 #ifndef WBINSIDE_H
 #define WBINSIDE_H
 
@@ -35,8 +35,8 @@ typedef struct inside_info {
 } inside_info;
 bool inside_pending(wbstore *w, blob_key key, inside_info *out);
 
-/* A blob brought into a state that it stays in, until it is worked on (SENDING, QUEUED: until it is unstaged). QUEUED wants
- * writers_max 1, and keeps that writer busy. */
+/* A blob brought into a state that it stays in, until it is worked on (SENDING, QUEUED: until it is unstaged). QUEUED
+ * wants writers_max 1, and keeps that writer busy. */
 typedef struct inside_staged {
     blob_address key;
     faultstore_rule *rule, *blocker; /* what keeps it there; either may be NULL */
@@ -51,8 +51,8 @@ wbstore_stats inside_stats(wbrig *r);
 
 /* Calls on threads of their own; the blob of a put is text (arg). Each starts at once; wbrig_end joins it. */
 void inside_put(wbrig_call *c, wbrig *r, blob_ctx *ctx, const char *text); /* cas_put; c->ticket is its ticket */
-/* The same, of which one can tell whether it sleeps: asks the system, for nothing in the wrapper shows a put that waits for
- * a removal. (A test that is misled by a short wait for a lock sees less, but never fails.) */
+/* The same, of which one can tell whether it sleeps: asks the system, for nothing in the wrapper shows a put that
+ * waits for a removal. (A test that is misled by a short wait for a lock sees less, but never fails.) */
 typedef struct inside_sleeper {
     wbrig_call call; /* for wbrig_end */
     atomic_long tid;

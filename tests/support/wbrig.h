@@ -3,9 +3,9 @@
  *     wbstore --- base: faultstore - hashcas (SHA-256) - memstore
  *            \--- buf:  faultstore - memstore
  *
- * set_up makes the stores and the context, not the wrapper: a test fills the buffer, adds faults or sets options first, then
- * calls wbrig_start. tear_down opens every gate, so a test that fails in the middle hangs nothing. The functions that
- * assert belong on the main thread of a test. */
+ * set_up makes the stores and the context, not the wrapper: a test fills the buffer, adds faults or sets options
+ * first, then calls wbrig_start. tear_down opens every gate, so a test that fails in the middle hangs nothing. The
+ * functions that assert belong on the main thread of a test. */
 #ifndef WBRIG_H
 #define WBRIG_H
 
