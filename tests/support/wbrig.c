@@ -239,30 +239,58 @@ int wbrig_end(wbrig_call *c)
 
 /* ---- looking inside ------------------------------------------------------------------------------------------ */
 
-/* A waiter says so under the wrapper's lock, and lets go of the lock only by going to sleep. */
+static bool rig_is_waited(wbstore *w)
+{
+    bool waited;
+
+    pthread_mutex_lock(&w->lock);
+    waited = w->awaited_order != UINT64_MAX;
+    pthread_mutex_unlock(&w->lock);
+    return waited;
+}
+
 void wbrig_until_waited(wbstore *w)
 {
-    bool waited = false;
-
-    while (!waited) {
-        pthread_mutex_lock(&w->lock);
-        waited = w->awaited_order != UINT64_MAX;
-        pthread_mutex_unlock(&w->lock);
+    while (!rig_is_waited(w))
         sched_yield();
-    }
+}
+
+bool wbrig_key_is_waited(wbstore *w, blob_key key)
+{
+    const wb_entry *e;
+    bool waited;
+
+    pthread_mutex_lock(&w->lock);
+    e = wb_ledger_find(&w->ledger, key);
+    waited = e != NULL && e->awaited;
+    pthread_mutex_unlock(&w->lock);
+    return waited;
 }
 
 void wbrig_until_key_waited(wbstore *w, blob_key key)
 {
-    bool waited = false;
-
-    while (!waited) {
-        pthread_mutex_lock(&w->lock);
-        const wb_entry *e = wb_ledger_find(&w->ledger, key);
-        waited = e != NULL && e->awaited;
-        pthread_mutex_unlock(&w->lock);
+    while (!wbrig_key_is_waited(w, key))
         sched_yield();
-    }
+}
+
+void wbrig_begin_asleep(wbrig_call *c)
+{
+    wb_entry *e;
+    bool asleep;
+
+    pthread_mutex_lock(&c->w->lock);
+    c->w->awaited_order = UINT64_MAX;
+    for (size_t i = 0; i < c->count; i++)
+        if ((e = wb_ledger_find(&c->w->ledger, c->keys[i])) != NULL)
+            e->awaited = false;
+    pthread_mutex_unlock(&c->w->lock);
+    wbrig_begin(c);
+    do {
+        sched_yield();
+        asleep = rig_is_waited(c->w);
+        for (size_t i = 0; i < c->count && !asleep; i++)
+            asleep = wbrig_key_is_waited(c->w, c->keys[i]);
+    } while (!asleep);
 }
 
 /* ---- closed -------------------------------------------------------------------------------------------------- */

@@ -80,8 +80,11 @@ int wbrig_call_size(wbrig_call *c); /* likewise */
 void wbrig_begin(wbrig_call *c);
 int wbrig_end(wbrig_call *c); /* joins it and returns its status */
 
-/* Until somebody sleeps in sync, wait or wait_keys (of this key). White box: it looks into the wrapper. */
-void wbrig_until_waited(wbstore *w);
+/* White box: these look into the wrapper. A wait leaves its mark there under the lock and lets go of the lock only by going
+ * to sleep; the mark stays when its context ends, so begin_asleep, which needs to be alone, wipes it first. */
+void wbrig_begin_asleep(wbrig_call *c); /* sync, wait, wait_keys: returns when it sleeps. Nobody else may wait */
+void wbrig_until_waited(wbstore *w);    /* until somebody has slept in sync or wait */
+bool wbrig_key_is_waited(wbstore *w, blob_key key); /* likewise in wait_keys */
 void wbrig_until_key_waited(wbstore *w, blob_key key);
 
 /* Every operation says BLOB_CLOSED, and what still answers does. */
