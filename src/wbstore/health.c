@@ -21,14 +21,14 @@ static uint64_t health_random(wbstore *w)
 
 int64_t wb_backoff_due_ns(wbstore *w, unsigned number, int64_t retry_after_ms)
 {
-    int64_t cap_ms = w->options.retry_min_ms, wait_ns;
+    int64_t cap_ms = w->options.retry_min_ms, now_ns = wb_now_ns(), wait_ns;
 
     for (; number > 1 && cap_ms < w->options.retry_max_ms; number--)
         cap_ms = cap_ms > w->options.retry_max_ms / 2 ? w->options.retry_max_ms : 2 * cap_ms;
-    wait_ns = (int64_t)(health_random(w) % ((uint64_t)cap_ms * 1000000 + 1));
+    wait_ns = (int64_t)(health_random(w) % ((uint64_t)wb_after_ms(0, cap_ms) + 1));
     if (retry_after_ms > wait_ns / 1000000)
-        return wb_after_ms(wb_now_ns(), retry_after_ms);
-    return wb_now_ns() + wait_ns;
+        return wb_after_ms(now_ns, retry_after_ms);
+    return wait_ns < WB_NEVER - now_ns ? now_ns + wait_ns : WB_NEVER;
 }
 
 void wb_base_answered(wbstore *w)
