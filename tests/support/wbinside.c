@@ -125,6 +125,16 @@ bool inside_base_is_down(wbstore *w)
     return down;
 }
 
+uint64_t inside_turns(wbstore *w)
+{
+    uint64_t turns;
+
+    pthread_mutex_lock(&w->lock);
+    turns = w->base_turns;
+    pthread_mutex_unlock(&w->lock);
+    return turns;
+}
+
 /* ---- what it says -------------------------------------------------------------------------------------------- */
 
 typedef struct pending_search {
