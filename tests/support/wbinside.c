@@ -125,6 +125,16 @@ bool inside_base_is_down(wbstore *w)
     return down;
 }
 
+int64_t inside_probe_due_ms(wbstore *w)
+{
+    int64_t due_ns;
+
+    pthread_mutex_lock(&w->lock);
+    due_ns = w->probe_due_ns;
+    pthread_mutex_unlock(&w->lock);
+    return (due_ns - wb_now_ns()) / 1000000;
+}
+
 uint64_t inside_turns(wbstore *w)
 {
     uint64_t turns;

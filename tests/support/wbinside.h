@@ -23,7 +23,8 @@ void inside_until_turn_waited(wbstore *w, blob_key key); /* a delete has the key
 void inside_until_room_waiters(wbstore *w, unsigned count);
 void inside_until_resumed(wbstore *w); /* the listing of the start is through */
 bool inside_base_is_down(wbstore *w);
-uint64_t inside_turns(wbstore *w); /* how often the base went down or came up, told of or not */
+int64_t inside_probe_due_ms(wbstore *w); /* from now, while it is down */
+uint64_t inside_turns(wbstore *w);       /* how often the base went down or came up, told of or not */
 
 /* wbstore_pending's word on one key; false: it is not pending. */
 typedef struct inside_info {
