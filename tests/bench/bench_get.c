@@ -70,6 +70,41 @@ static size_t resident_bytes(void)
     return (size_t)resident * (size_t)sysconf(_SC_PAGESIZE);
 }
 
+/* What one dependent access to memory that no cache holds costs: the unit of a get from a large backlog. */
+static double miss_ns(void)
+{
+    enum { LINES = 1 << 20, STEPS = 1000000 };
+    struct line {
+        struct line *next;
+        char padding[56];
+    } *lines = calloc(LINES, sizeof *lines), *at;
+    size_t *order = calloc(LINES, sizeof *order);
+    uint64_t random = 1;
+    int64_t begun;
+
+    for (size_t i = 0; i < LINES; i++)
+        order[i] = i;
+    for (size_t i = LINES - 1; i > 0; i--) {
+        size_t other, kept = order[i];
+        random = random * 6364136223846793005u + 1442695040888963407u;
+        other = (size_t)(random >> 33) % (i + 1);
+        order[i] = order[other];
+        order[other] = kept;
+    }
+    for (size_t i = 0; i < LINES; i++)
+        lines[order[i]].next = &lines[order[(i + 1) % LINES]];
+    at = lines;
+    begun = bench_now_ns();
+    for (size_t i = 0; i < STEPS; i++)
+        at = at->next;
+    begun = bench_now_ns() - begun;
+    if (at == NULL)
+        abort();
+    free(order);
+    free(lines);
+    return (double)begun / STEPS;
+}
+
 static void backlog(wbstore *w, blob_address *addresses, size_t blobs)
 {
     double one[ROUNDS], ratio[ROUNDS];
@@ -112,6 +147,7 @@ int main(void)
     backlog(w, addresses, at);
     get_many = get_ns(w, addresses, at, 200000, 1);
     put_many = put_ns(w, addresses, at, at + 2000);
+    printf("one dependent access to 64 MiB of memory, at random: %.0f ns\n", miss_ns());
     printf("1,000,000 against 1,000 pending: put %.0f / %.0f ns = %.2f, get %.0f / %.0f ns = %.2f\n", put_many, put_few,
            put_many / put_few, get_many, get_few, get_many / get_few);
     wbstore_free(w);
