@@ -163,23 +163,34 @@ static const wb_cf_check *table_of(const char *promise)
     return all_tables[0];
 }
 
+/* One run of the table that has the promise; whether it was named. */
+static bool flaw_is_found(size_t i, int *broken)
+{
+    const wb_cf_check *const tables[] = {table_of(flaws[i].promise), NULL};
+    verdict v = {.told = true};
+    blob_store *s;
+
+    test_watchdog(120);
+    test_ok(flawstore_new(&s, flaws[i].flaw));
+    *broken = wb_cf_run(s, note, &v, tables);
+    assert_int_equal(*broken, v.count);
+    assert_true(v.told);
+    test_ok(blob_store_close(s, NULL));
+    return names(&v, flaws[i].promise);
+}
+
+/* A race is met by chance, on a machine with one free processor seldom: the script may need several runs for it. */
 static void every_flaw_is_found_and_named(void **state)
 {
     (void)state;
     for (size_t i = 0; i < sizeof flaws / sizeof flaws[0]; i++) {
-        const wb_cf_check *const tables[] = {table_of(flaws[i].promise), NULL};
-        verdict v = {.told = true};
-        blob_store *s;
-        int broken;
+        int broken, runs = strncmp(flaws[i].name, "FLAW_RACE", 9) == 0 ? 50 : 1;
+        bool found = false;
 
-        test_watchdog(120);
-        test_ok(flawstore_new(&s, flaws[i].flaw));
-        broken = wb_cf_run(s, note, &v, tables);
-        if (!names(&v, flaws[i].promise))
+        while (!found && runs-- > 0)
+            found = flaw_is_found(i, &broken);
+        if (!found)
             fail_msg("%s is not found as %s (%d others)", flaws[i].name, flaws[i].promise, broken);
-        assert_int_equal(broken, v.count);
-        assert_true(v.told);
-        test_ok(blob_store_close(s, NULL));
     }
 }
 
