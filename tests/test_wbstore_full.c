@@ -284,6 +284,7 @@ static void who_waits_for_room_learns_that_only_parked_blobs_are_left(void **sta
     r->options.buffer_blobs_max = 1;
     wbrig_start(r);
     wbrig_put(r, "rejected");
+    faultstore_wait_held(gate, 1);
     for (unsigned i = 0; i < 3; i++) {
         inside_put(&puts[i], r, NULL, texts[i]);
         inside_until_room_waiters(r->w, i + 1);
