@@ -1,5 +1,4 @@
-/* test_memstore.c - the store in memory: the contract, its index and its pool beyond what the contract asks. */
-#include "conform.h"
+/* test_memstore.c - the store in memory: its index and its pool, beyond the contract (test_conform_stores). */
 #include "memstore/index.h"
 #include "testutil.h"
 
@@ -8,35 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <wbstore/stores.h>
-
-static void print_broken(void *arg, const char *promise, const char *detail)
-{
-    (void)arg;
-    print_error("broken: %s: %s\n", promise, detail);
-}
-
-static void the_contract_is_kept(void **state)
-{
-    blob_store *s;
-    (void)state;
-
-    test_ok(blob_memstore_new(&s));
-    assert_int_equal(conform_run(s, print_broken, NULL), 0);
-    assert_int_equal(conform_run_deletes(s, print_broken, NULL), 0);
-    test_ok(blob_store_close(s, NULL));
-}
-
-static void the_contract_is_kept_under_content_addressing(void **state)
-{
-    blob_store *inner, *s;
-    (void)state;
-
-    test_ok(blob_memstore_new(&inner));
-    test_ok(blob_hashcas_new(&s, inner, blob_hash_sha256()));
-    assert_int_equal(conform_run(s, print_broken, NULL), 0);
-    test_ok(blob_store_close(s, NULL));
-    test_ok(blob_store_close(inner, NULL));
-}
 
 static void a_null_out_is_refused(void **state)
 {
@@ -257,8 +227,6 @@ static void sparse_leaves_are_joined(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_contract_is_kept),
-        cmocka_unit_test(the_contract_is_kept_under_content_addressing),
         cmocka_unit_test(a_null_out_is_refused),
         cmocka_unit_test(get_hands_out_the_stored_bytes_without_a_copy),
         cmocka_unit_test(a_blob_outlives_its_replacement_its_delete_and_its_store),
