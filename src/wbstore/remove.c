@@ -9,38 +9,15 @@
 
 #include <errno.h>
 
-/* What a key's entry was when the call began. What a put has brought since came after the call, which neither found it
- * nor may take it away. */
+/* A call that has the hand on a key, and what the key's entry was when it began: what a put has brought since came
+ * after the call, which neither found it nor may take it away. */
 typedef struct removal {
+    wbstore *w;
+    blob_ctx *ctx;
+    wb_entry *e;
     uint32_t writes;
     uint64_t order; /* 0: it was not pending */
 } removal;
-
-static removal remove_begins(const wb_entry *e)
-{
-    return (removal){.writes = e->writes, .order = e->state != WB_ABSENT ? e->order : 0};
-}
-
-/* The blob that was pending when the call began still is. */
-static bool remove_finds(const wb_entry *e, const removal *begun)
-{
-    return e->state != WB_ABSENT && e->order == begun->order;
-}
-
-/* The entry's pending blob is gone. If a put has come meanwhile, its bytes are what is pending now. */
-static void remove_ends(wbstore *w, wb_entry *e, const removal *begun, bool kept)
-{
-    if (e->state == WB_ABSENT || (kept && !remove_finds(e, begun)))
-        return;
-    w->deleted++;
-    if (!kept) {
-        wb_entry_leaves(w, e);
-        return;
-    }
-    w->accepted++;
-    if (e->state == WBSTORE_PARKED)
-        wb_ledger_move(&w->ledger, e, WBSTORE_QUEUED);
-}
 
 static int remove_check(wbstore *w, blob_ctx *ctx, blob_key key)
 {
@@ -53,90 +30,95 @@ static int remove_check(wbstore *w, blob_ctx *ctx, blob_key key)
     return rc;
 }
 
-/* Base, then buffer; lock held, our hand on e. had: one of the two had the blob. */
-static int delete_both(wbstore *w, blob_ctx *ctx, wb_entry *e, const removal *begun, bool *had)
+/* Takes the hand and the lock, or neither. */
+static int removal_begin(removal *r, wbstore *w, blob_ctx *ctx, blob_key key)
 {
-    bool kept = false;
-    int rc;
+    wb_entry *e;
+    int rc = -ENOMEM;
 
-    pthread_mutex_unlock(&w->lock);
-    rc = blob_store_delete(w->base, ctx, wb_entry_key(e), 0);
     pthread_mutex_lock(&w->lock);
+    e = wb_ledger_make(&w->ledger, key);
+    if (e != NULL) {
+        *r = (removal){.w = w, .ctx = ctx, .e = e, .writes = e->writes, .order = e->state != WB_ABSENT ? e->order : 0};
+        if ((rc = wb_hand_take(w, ctx, e)) == 0)
+            return 0;
+        wb_ledger_settle(&w->ledger, e);
+    }
+    wb_unlock_and_work(w);
+    return rc;
+}
+
+static void removal_end(const removal *r)
+{
+    wb_hand_free(r->w, r->e);
+    wb_unlock_and_work(r->w);
+}
+
+/* The blob that was pending when the call began still is. */
+static bool removal_finds(const removal *r)
+{
+    return r->e->state != WB_ABSENT && r->e->order == r->order;
+}
+
+/* The buffer's half, after the base's: removes the copy that was there when the call began. 0 if there is none left, or
+ * BLOB_NOT_FOUND if there was none to begin with. If a put has come meanwhile, its bytes are what is pending now. */
+static int removal_from_buffer(const removal *r)
+{
+    wbstore *w = r->w;
+    wb_entry *e = r->e;
+    bool kept, found = removal_finds(r) && e->vouched;
+    int rc = wb_remove_buffered(w, r->ctx, e, r->writes, 0, &kept);
+
     if (rc != 0 && rc != BLOB_NOT_FOUND)
         return rc;
-    *had = rc == 0 || (remove_finds(e, begun) && e->vouched);
-    rc = wb_remove_buffered(w, ctx, e, begun->writes, 0, &kept);
-    if (rc != 0 && rc != BLOB_NOT_FOUND)
-        return rc;
-    *had = *had || (rc == 0 && !kept);
-    remove_ends(w, e, begun, kept);
-    return 0;
+    found = found || (rc == 0 && !kept);
+    if (e->state != WB_ABSENT && (!kept || removal_finds(r))) {
+        w->deleted++;
+        if (!kept) {
+            wb_entry_leaves(w, e);
+        } else {
+            w->accepted++;
+            if (e->state == WBSTORE_PARKED)
+                wb_ledger_move(&w->ledger, e, WBSTORE_QUEUED);
+        }
+    }
+    return found ? 0 : BLOB_NOT_FOUND;
 }
 
 int wbstore_delete(wbstore *w, blob_ctx *ctx, blob_key key)
 {
-    int rc = remove_check(w, ctx, key);
-    bool had = false;
-    removal begun;
-    wb_entry *e;
+    int rc = remove_check(w, ctx, key), base;
+    removal r;
 
-    if (rc != 0)
+    if (rc != 0 || (rc = removal_begin(&r, w, ctx, key)) != 0)
         return rc;
+    pthread_mutex_unlock(&w->lock);
+    base = blob_store_delete(w->base, ctx, key, 0);
     pthread_mutex_lock(&w->lock);
-    e = wb_ledger_make(&w->ledger, key);
-    if (e == NULL) {
-        pthread_mutex_unlock(&w->lock);
-        return -ENOMEM;
-    }
-    begun = remove_begins(e);
-    rc = wb_hand_take(w, ctx, e);
-    if (rc == 0) {
-        rc = delete_both(w, ctx, e, &begun, &had);
-        wb_hand_free(w, e);
-    } else {
-        wb_ledger_settle(&w->ledger, e);
-    }
-    wb_unlock_and_work(w);
-    if (rc == 0 && !had)
-        rc = blob_fail(BLOB_NOT_FOUND, 0, NULL);
+    rc = base == 0 || base == BLOB_NOT_FOUND ? removal_from_buffer(&r) : base;
+    if (rc == BLOB_NOT_FOUND)
+        rc = base == 0 ? 0 : blob_fail(BLOB_NOT_FOUND, 0, NULL);
+    removal_end(&r);
     return rc;
 }
 
 static int put_replacing(wbstore *w, blob_ctx *ctx, blob_key key, blob_view data)
 {
-    wb_entry *e;
-    bool kept = false;
-    removal begun;
-    int rc;
+    removal r;
+    int rc = removal_begin(&r, w, ctx, key);
 
+    if (rc != 0)
+        return rc;
+    pthread_mutex_unlock(&w->lock);
+    rc = blob_store_put(w->base, ctx, key, data, BLOB_REPLACE);
     pthread_mutex_lock(&w->lock);
-    e = wb_ledger_make(&w->ledger, key);
-    if (e == NULL) {
-        pthread_mutex_unlock(&w->lock);
-        return -ENOMEM;
-    }
-    begun = remove_begins(e);
-    rc = wb_hand_take(w, ctx, e);
-    if (rc == 0) {
-        pthread_mutex_unlock(&w->lock);
-        rc = blob_store_put(w->base, ctx, key, data, BLOB_REPLACE);
-        pthread_mutex_lock(&w->lock);
-        if (rc == 0) {
-            rc = wb_remove_buffered(w, ctx, e, begun.writes, 0, &kept);
-            rc = rc == BLOB_NOT_FOUND ? 0 : rc;
-        }
-        if (rc == 0)
-            remove_ends(w, e, &begun, kept);
-        wb_hand_free(w, e);
-    } else {
-        wb_ledger_settle(&w->ledger, e);
-    }
-    wb_unlock_and_work(w);
+    if (rc == 0 && (rc = removal_from_buffer(&r)) == BLOB_NOT_FOUND)
+        rc = 0;
+    removal_end(&r);
     return rc;
 }
 
-/* Without replace a pending blob counts as there: the base would take the bytes, and the upload would then meet them.
- * */
+/* Without replace a pending blob counts as there: the base would take the bytes, and the upload would meet them. */
 static int put_keeping(wbstore *w, blob_ctx *ctx, blob_key key, blob_view data)
 {
     uint64_t size;
