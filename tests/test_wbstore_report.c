@@ -261,6 +261,7 @@ static void the_statistics_balance_at_every_moment_of_a_mixed_load(void **state)
     test_threads_run(LOAD_THREADS, load_round, &l);
     faultstore_clear(r->base);
     faultstore_clear(r->buf);
+    wbstore_sync(r->w, NULL); /* what was under way may still be parked */
     test_ok(wbstore_retry_parked(r->w));
     test_ok(wbstore_sync(r->w, NULL));
     l.done = true;
