@@ -192,39 +192,48 @@ static void a_listing_misses_no_blob_that_is_being_replaced(void **state)
     t_close(c.s);
 }
 
-/* At every moment one of the two keys is there, both only between the put of the one and the delete of the other. */
-static void *churn_run(void *arg)
-{
-    crowd *c = arg;
-    blob_key first = test_key(" "), last = test_key("\x1f"); /* of the first and of the last shard */
+#define CHURNERS 4
 
-    while (!atomic_load(&c->stop)) {
+/* Of the first and of the last shard, so that much time lies between the two. */
+static blob_key churn_key(unsigned index, bool first, char room[8])
+{
+    snprintf(room, 8, "%c%u", first ? 0x20 : 0x1f, index);
+    return test_key(room);
+}
+
+/* At every moment one of the two keys is there, both only between the put of the one and the delete of the other. The
+ * last of the threads asks for the len meanwhile. */
+static void churn_run(void *arg, unsigned index)
+{
+    char rooms[2][8];
+    blob_key first = churn_key(index, true, rooms[0]), last = churn_key(index, false, rooms[1]);
+    crowd *c = arg;
+    uint64_t len;
+
+    while (index < CHURNERS && !atomic_load(&c->stop)) {
         put_text(c, last, "v", 0);
         delete_it(c, first);
         put_text(c, first, "v", 0);
         delete_it(c, last);
     }
-    return NULL;
+    if (index < CHURNERS)
+        return;
+    for (unsigned i = 0; i < 100000; i++)
+        expect(c, blob_store_len(c->s, NULL, &len) == 0 && len >= CHURNERS && len <= 2 * CHURNERS);
+    atomic_store(&c->stop, true);
 }
 
 static void a_len_is_the_count_of_one_moment(void **state)
 {
     crowd c = {.s = t_open(1)};
-    pthread_t thread;
-    uint64_t len = 1;
-    int rc = 0;
+    char room[8];
 
     (void)state;
-    test_put(c.s, test_key(" "), "v");
-    test_thread_start(&thread, churn_run, &c);
-    for (unsigned i = 0; i < 100000 && rc == 0 && (len == 1 || len == 2); i++)
-        rc = blob_store_len(c.s, NULL, &len);
-    atomic_store(&c.stop, true);
-    test_thread_join(thread);
-    test_ok(rc);
-    assert_in_range(len, 1, 2);
+    for (unsigned i = 0; i < CHURNERS; i++)
+        test_put(c.s, churn_key(i, true, room), "v");
+    test_threads_run(CHURNERS + 1, churn_run, &c);
     assert_int_equal(atomic_load(&c.wrong), 0);
-    assert_int_equal(test_len(c.s), 1);
+    assert_int_equal(test_len(c.s), CHURNERS);
     t_close(c.s);
 }
 
