@@ -63,7 +63,7 @@ static int fs_get(blob_store *s, blob_ctx *ctx, blob_key key, blob **out)
         rc = wb_fs_fail(fs, errno, "read", path.text);
     } else if (!S_ISREG(st.st_mode)) {
         rc = wb_fs_absent(fs);
-    } else if ((uintmax_t)st.st_size > SIZE_MAX || (rc = blob_new_alloc(&b, (size_t)st.st_size, &to)) != 0) {
+    } else if ((uintmax_t)st.st_size > SIZE_MAX || blob_new_alloc(&b, (size_t)st.st_size, &to) != 0) {
         rc = blob_fail(-ENOMEM, 0, "no memory for the %jd bytes of %.100s/%.80s", (intmax_t)st.st_size, fs->dir,
                        path.text);
     } else {
@@ -189,14 +189,15 @@ static int fs_options_read(blob_filestore_options *to, const blob_filestore_opti
     return 0;
 }
 
-static int fs_new(fs_store **out, const char *dir, bool no_sync)
+/* NULL: no memory, and said so. */
+static fs_store *fs_new(const char *dir, bool no_sync)
 {
     fs_store *fs = calloc(1, sizeof *fs);
 
-    *out = fs;
     if (fs == NULL || (fs->dir = strdup(dir)) == NULL) {
         free(fs);
-        return blob_fail(-ENOMEM, 0, "no memory to open %.200s", dir);
+        (void)blob_fail(-ENOMEM, 0, "no memory to open %.200s", dir);
+        return NULL;
     }
     fs->store.ops = &fs_ops;
     fs->root = fs->tmp = fs->lock = -1;
@@ -207,7 +208,7 @@ static int fs_new(fs_store **out, const char *dir, bool no_sync)
         atomic_init(&fs->unsynced[i], false);
         atomic_init(&fs->failed[i], 0);
     }
-    return 0;
+    return fs;
 }
 
 int blob_filestore_open(blob_store **out, const char *dir, const blob_filestore_options *options)
@@ -222,8 +223,10 @@ int blob_filestore_open(blob_store **out, const char *dir, const blob_filestore_
     *out = NULL;
     if (dir == NULL || dir[0] == '\0')
         return blob_fail(-EINVAL, 0, "blob_filestore_open needs a folder");
-    if ((rc = fs_options_read(&known, options)) != 0 || (rc = fs_new(&fs, dir, known.no_sync != 0)) != 0)
+    if ((rc = fs_options_read(&known, options)) != 0)
         return rc;
+    if ((fs = fs_new(dir, known.no_sync != 0)) == NULL)
+        return -ENOMEM;
     while (rc == 0 && locks < FS_SHARDS)
         if ((rc = -pthread_mutex_init(&fs->shards[locks].lock, NULL)) == 0)
             locks++;

@@ -18,7 +18,7 @@
 
 #include <wbstore/blob_store.h>
 
-#define FS_NAME_BYTES 64 /* of a key in one name: every content address fits */
+#define FS_NAME_BYTES ((size_t)64) /* of a key in one name: every content address fits */
 #define FS_NAME_MAX (2 * FS_NAME_BYTES + 1)
 #define FS_FANS 257 /* one for each first byte, and the store's own folder for the empty key */
 #define FS_FAN_EMPTY 256

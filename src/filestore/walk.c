@@ -175,7 +175,7 @@ static int walk_names_read(walk_names *names, const walk_folder *folder, blob_ke
 
 static int walk_report(const walk_folder *folder, walk_list *list, const char *name, size_t size)
 {
-    uint64_t bytes;
+    uint64_t bytes = 0;
     int rc = walk_stat(folder, name, &bytes);
 
     if (rc != 0)
