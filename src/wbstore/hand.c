@@ -65,6 +65,8 @@ int wb_remove_buffered(wbstore *w, blob_ctx *ctx, wb_entry *e, uint32_t writes, 
     rc = blob_store_delete(w->buf, ctx, wb_entry_key(e), flags);
     pthread_mutex_lock(&w->lock);
     e->removing = false;
+    if (rc != 0)
+        e->vouched = false; /* it may be gone all the same: a put must not rely on it */
     pthread_cond_broadcast(&w->turn);
     if (rc == 0) {
         w->releases++;

@@ -1,0 +1,75 @@
+/* test_wbstore_lost.c - a put that returned 0 has its bytes in the buffer or in the base, whatever went wrong with the
+ * key before. */
+#include "wbinside.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* One delete of this key in the buffer takes effect, and nobody hears of it. */
+static faultstore_rule *lose_the_answer_to_a_removal(wbrig *r, const blob_address *a)
+{
+    blob_key key = blob_address_key(a);
+
+    return faultstore_add(
+        r->buf, &(faultstore_fault){.ops = FAULT_DELETE, .key = &key, .when = FAULT_AFTER, .status = -EIO, .count = 1});
+}
+
+static void expect_in_base(wbrig *r, const blob_address *a, const char *text)
+{
+    test_ok(wbstore_sync(r->w, NULL));
+    test_expect(r->base_mem, blob_address_key(a), text);
+    assert_false(wbrig_in_buffer(r, a));
+    inside_stats(r);
+}
+
+static void a_put_after_a_delete_that_failed_halfway_does_not_rely_on_what_it_may_have_removed(void **state)
+{
+    wbrig *r = *state;
+    blob_address a = wbrig_address("text");
+    faultstore_rule *upload = inside_hold(r->base, FAULT_PUT, &a), *read;
+
+    wbrig_start(r);
+    wbrig_put(r, "text");
+    faultstore_wait_held(upload, 1);
+    read = inside_hold(r->buf, FAULT_GET, &a); /* no writer finds out before the put */
+    lose_the_answer_to_a_removal(r, &a);
+    test_status(wbstore_delete(r->w, NULL, blob_address_key(&a)), -EIO);
+    wbrig_put(r, "text");
+    assert_true(wbrig_in_buffer(r, &a));
+    faultstore_lift(upload);
+    faultstore_lift(read);
+    expect_in_base(r, &a, "text");
+}
+
+static void a_put_after_a_replace_that_failed_halfway_does_not_rely_on_what_it_may_have_removed(void **state)
+{
+    wbrig *r = *state;
+    blob_address a = wbrig_address("text");
+    blob_key key = blob_address_key(&a);
+    faultstore_rule *read,
+        *upload = faultstore_add(r->base,
+                                 &(faultstore_fault){.ops = FAULT_PUT, .key = &key, .action = FAULT_HOLD, .count = 1});
+
+    wbrig_start(r);
+    wbrig_put(r, "text");
+    faultstore_wait_held(upload, 1);
+    read = inside_hold(r->buf, FAULT_GET, &a);
+    lose_the_answer_to_a_removal(r, &a);
+    test_status(wbstore_put(r->w, NULL, key, blob_view_of("other bytes", 11), BLOB_REPLACE), -EIO);
+    wbrig_put(r, "text");
+    assert_true(wbrig_in_buffer(r, &a));
+    faultstore_lift(read);
+    expect_in_base(r, &a, "text");
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, inside_set_up, wbrig_tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(a_put_after_a_delete_that_failed_halfway_does_not_rely_on_what_it_may_have_removed),
+        TEST(a_put_after_a_replace_that_failed_halfway_does_not_rely_on_what_it_may_have_removed),
+    };
+
+    return cmocka_run_group_tests_name("what is accepted is not lost", tests, NULL, NULL);
+}
