@@ -62,6 +62,51 @@ static void a_put_after_a_replace_that_failed_halfway_does_not_rely_on_what_it_m
     expect_in_base(r, &a, "text");
 }
 
+/* Corrupt in the buffer, and known to be so. */
+static blob_address park_corrupt(wbrig *r, const char *text)
+{
+    blob_address a = wbrig_address(text);
+    blob_key key = blob_address_key(&a);
+
+    faultstore_add(r->buf, &(faultstore_fault){.ops = FAULT_PUT, .key = &key, .action = FAULT_FLIP, .count = 1});
+    wbrig_put(r, text);
+    inside_until_state(r->w, key, WBSTORE_PARKED);
+    return a;
+}
+
+static void a_put_of_a_corrupt_blob_that_is_being_retried_replaces_its_bytes(void **state)
+{
+    wbrig *r = *state;
+    faultstore_rule *read;
+    blob_address a;
+
+    wbrig_start(r);
+    a = park_corrupt(r, "text");
+    read = inside_hold(r->buf, FAULT_GET, &a);
+    test_ok(wbstore_retry_parked(r->w));
+    wbrig_put(r, "text");
+    test_expect(r->buf_mem, blob_address_key(&a), "text");
+    faultstore_lift(read);
+    expect_in_base(r, &a, "text");
+}
+
+static void a_put_of_a_corrupt_blob_after_one_that_failed_replaces_its_bytes(void **state)
+{
+    wbrig *r = *state;
+    faultstore_rule *read;
+    blob_address a;
+
+    wbrig_start(r);
+    a = park_corrupt(r, "text");
+    read = inside_hold(r->buf, FAULT_GET, &a);
+    inside_fail(r->buf, FAULT_PUT, &a, -EIO, 1);
+    test_status(wbstore_cas_put(r->w, NULL, "text", 4, NULL), -EIO);
+    wbrig_put(r, "text");
+    test_expect(r->buf_mem, blob_address_key(&a), "text");
+    faultstore_lift(read);
+    expect_in_base(r, &a, "text");
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, inside_set_up, wbrig_tear_down)
 
 int main(void)
@@ -69,6 +114,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_put_after_a_delete_that_failed_halfway_does_not_rely_on_what_it_may_have_removed),
         TEST(a_put_after_a_replace_that_failed_halfway_does_not_rely_on_what_it_may_have_removed),
+        TEST(a_put_of_a_corrupt_blob_that_is_being_retried_replaces_its_bytes),
+        TEST(a_put_of_a_corrupt_blob_after_one_that_failed_replaces_its_bytes),
     };
 
     return cmocka_run_group_tests_name("what is accepted is not lost", tests, NULL, NULL);

@@ -3,7 +3,7 @@
  * The bytes are written with no lock held; the entry's `putters` keeps it, and keeps others from removing the bytes.
  * The blob is pending from the moment that the buffer has it. What is pending already need not be written again, if
  * the bytes in the buffer can be relied on: that is, if a put of this process wrote them (`vouched`), no delete is at
- * work that may take them away, and they were not found corrupt. Otherwise they are written over. */
+ * work that may take them away, and they were not parked since. Otherwise they are written over. */
 #include "wbstore/wrapper.h"
 
 #include <errno.h>
@@ -42,7 +42,7 @@ static bool put_is_pending(const wb_entry *e)
 
 static bool put_may_rely_on(const wb_entry *e)
 {
-    return put_is_pending(e) && e->vouched && e->removers == 0 && e->state != WBSTORE_PARKED;
+    return put_is_pending(e) && e->vouched && e->removers == 0;
 }
 
 static void put_unreserve(put_request *r)
