@@ -1,5 +1,5 @@
 /* test_wbstore_lost.c - a put that returned 0 has its bytes in the buffer or in the base, whatever went wrong with the
- * key before. */
+ * key before; and what the buffer holds is pending, whoever refused or failed meanwhile. */
 #include "wbinside.h"
 
 #include <errno.h>
@@ -107,6 +107,37 @@ static void a_put_of_a_corrupt_blob_after_one_that_failed_replaces_its_bytes(voi
     expect_in_base(r, &a, "text");
 }
 
+/* The listing of the start leaves the key to the put that is writing it; that fails, and the old copy is still there. */
+static void a_blob_left_from_before_is_sent_also_when_a_put_of_it_is_refused(void **state)
+{
+    wbrig *r = *state;
+    blob_address a = wbrig_address("text"), other = wbrig_address("other");
+    faultstore_rule *listing = faultstore_hold(r->buf, FAULT_LIST, NULL, FAULT_BEFORE);
+    faultstore_rule *write;
+    blob_key key = blob_address_key(&a);
+    wbrig_call put;
+
+    r->options.when_full = WBSTORE_FULL_FAIL;
+    wbrig_buffer(r, "text");
+    inside_fail(r->base, FAULT_PUT, &other, BLOB_REJECTED, 0); /* parked: no sync lists the buffer anew */
+    wbrig_start(r);
+    wbrig_put(r, "other");
+    write = faultstore_add(r->buf, &(faultstore_fault){.ops = FAULT_PUT,
+                                                       .key = &key,
+                                                       .action = FAULT_HOLD,
+                                                       .skip = 1, /* the first says that it exists */
+                                                       .status = -ENOSPC});
+    inside_put(&put, r, NULL, "text");
+    faultstore_wait_held(write, 1);
+    faultstore_lift(listing);
+    inside_until_resumed(r->w);
+    faultstore_lift(write);
+    test_status(wbrig_end(&put), BLOB_FULL);
+    test_status(wbstore_sync(r->w, NULL), BLOB_REJECTED);
+    assert_true(wbrig_in_base(r, &a));
+    assert_int_equal(inside_stats(r).pending_blobs, 1);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, inside_set_up, wbrig_tear_down)
 
 int main(void)
@@ -116,6 +147,7 @@ int main(void)
         TEST(a_put_after_a_replace_that_failed_halfway_does_not_rely_on_what_it_may_have_removed),
         TEST(a_put_of_a_corrupt_blob_that_is_being_retried_replaces_its_bytes),
         TEST(a_put_of_a_corrupt_blob_after_one_that_failed_replaces_its_bytes),
+        TEST(a_blob_left_from_before_is_sent_also_when_a_put_of_it_is_refused),
     };
 
     return cmocka_run_group_tests_name("what is accepted is not lost", tests, NULL, NULL);

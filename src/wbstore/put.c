@@ -59,17 +59,20 @@ static int put_as_duplicate(put_request *r)
     return 0;
 }
 
-/* Writes the bytes; lock held, released meanwhile. What is in the buffer already is nobody's word: ours replaces it. */
-static int put_write(put_request *r, bool replace)
+/* Writes the bytes; lock held, released meanwhile. What is in the buffer already is nobody's word: ours replaces it.
+ * *there: the buffer holds the key. */
+static int put_write(put_request *r, bool *there)
 {
     wbstore *w = r->w;
     int rc;
 
     w->writing++;
     pthread_mutex_unlock(&w->lock);
-    rc = blob_store_put(w->buf, r->ctx, r->key, r->data, replace ? BLOB_REPLACE : 0);
-    if (rc == BLOB_EXISTS)
+    rc = blob_store_put(w->buf, r->ctx, r->key, r->data, *there ? BLOB_REPLACE : 0);
+    if (rc == BLOB_EXISTS && !*there) {
+        *there = true;
         rc = blob_store_put(w->buf, r->ctx, r->key, r->data, BLOB_REPLACE);
+    }
     pthread_mutex_lock(&w->lock);
     w->writing--;
     return rc;
@@ -99,19 +102,29 @@ static void put_pends(put_request *r, wb_entry *e, bool stored)
     }
 }
 
+/* The put was refused, so what the buffer held before is there still; who listed the buffer meanwhile left it to us. */
+static void put_takes_up(const put_request *r, wb_entry *e)
+{
+    wb_ledger_join(&r->w->ledger, e, 0, r->data.size, wb_now_ns() / 1000000);
+    r->w->resumed++;
+}
+
 /* One try, lock held. e: the key's entry, or NULL. */
 static int put_try(put_request *r, wb_entry *e)
 {
     wbstore *w = r->w;
+    bool there = put_is_pending(e);
     int rc;
 
     if (e == NULL && (e = wb_ledger_add(&w->ledger, r->key)) == NULL)
         return -ENOMEM;
     e->putters++;
-    rc = put_write(r, put_is_pending(e));
+    rc = put_write(r, &there);
     e->putters--;
     if (rc == 0 || !put_refused(rc))
         put_pends(r, e, rc == 0);
+    else if (there && !put_is_pending(e))
+        put_takes_up(r, e);
     else
         wb_room_changed(w);
     if (e->removers > 0)
