@@ -138,6 +138,23 @@ static void a_blob_left_from_before_is_sent_also_when_a_put_of_it_is_refused(voi
     assert_int_equal(inside_stats(r).pending_blobs, 1);
 }
 
+/* It is there, but that is all that can be told: its own upload will tell more, and the others do not wait for it. */
+static void a_blob_whose_size_cannot_be_told_is_sent_and_holds_up_no_other(void **state)
+{
+    wbrig *r = *state;
+    blob_address a = wbrig_address("text"), b = wbrig_address("more text");
+    blob_key keys[] = {blob_address_key(&a), blob_address_key(&b)};
+
+    wbrig_buffer(r, "text");
+    wbrig_buffer(r, "more text");
+    inside_fail(r->buf, FAULT_SIZE, blob_key_compare(keys[0], keys[1]) < 0 ? &a : &b, -EIO, 0);
+    wbrig_start(r);
+    test_ok(wbstore_wait_keys(r->w, NULL, keys, 2));
+    assert_true(wbrig_in_base(r, &a));
+    assert_true(wbrig_in_base(r, &b));
+    assert_int_equal(inside_stats(r).resumed, 2);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, inside_set_up, wbrig_tear_down)
 
 int main(void)
@@ -148,6 +165,7 @@ int main(void)
         TEST(a_put_of_a_corrupt_blob_that_is_being_retried_replaces_its_bytes),
         TEST(a_put_of_a_corrupt_blob_after_one_that_failed_replaces_its_bytes),
         TEST(a_blob_left_from_before_is_sent_also_when_a_put_of_it_is_refused),
+        TEST(a_blob_whose_size_cannot_be_told_is_sent_and_holds_up_no_other),
     };
 
     return cmocka_run_group_tests_name("what is accepted is not lost", tests, NULL, NULL);

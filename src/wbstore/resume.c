@@ -17,7 +17,7 @@ static int take_up_key(void *arg, blob_key key, uint64_t listed_size)
     wbstore *w = t->w;
     uint64_t size;
     wb_entry *e;
-    int rc = wb_closed(w);
+    int rc = wb_closed(w), ended;
 
     (void)listed_size;
     if (rc != 0)
@@ -30,14 +30,12 @@ static int take_up_key(void *arg, blob_key key, uint64_t listed_size)
     }
     e->putters++;
     pthread_mutex_unlock(&w->lock);
-    rc = blob_store_size(w->buf, t->ctx, key, &size);
+    rc = blob_store_size(w->buf, t->ctx, key, &size); /* 0 where it cannot tell */
+    ended = blob_ctx_status(t->ctx);
     pthread_mutex_lock(&w->lock);
     e->putters--;
-    if (rc == BLOB_CORRUPT) { /* it is there; the writer finds out what is wrong with it and says so */
-        rc = 0;
-        size = 0;
-    }
-    if (rc == 0 && e->state == WB_ABSENT) {
+    /* One key that the buffer has trouble with holds up no other: the writer finds out, and says so. */
+    if (rc != BLOB_NOT_FOUND && ended == 0 && e->state == WB_ABSENT) {
         wb_ledger_join(&w->ledger, e, 0, size, wb_now_ns() / 1000000);
         w->resumed++;
     }
@@ -45,7 +43,7 @@ static int take_up_key(void *arg, blob_key key, uint64_t listed_size)
         pthread_cond_broadcast(&w->turn);
     wb_ledger_settle(&w->ledger, e);
     wb_unlock_and_work(w);
-    return rc == BLOB_NOT_FOUND ? 0 : rc;
+    return ended;
 }
 
 int wb_take_up(wbstore *w, blob_ctx *ctx)
