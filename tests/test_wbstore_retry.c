@@ -31,7 +31,7 @@ static void a_blob_that_the_base_has_already_is_done(void **state)
 /* What the base holds cannot be right; what we hold has just been verified. */
 static void other_bytes_under_a_verified_address_are_replaced(void **state)
 {
-    wbrig *r = *state;
+    wbrig *r;
     blob_address a = wbrig_address("text");
 
     for (unsigned no_verify = 0; no_verify < 2; no_verify++) {
@@ -96,7 +96,7 @@ static void what_cannot_be_compared_now_is_tried_again(void **state)
 
 static void a_base_that_checks_keys_is_trusted_to(void **state)
 {
-    wbrig *r = *state;
+    wbrig *r;
     uint64_t asked;
 
     for (unsigned i = 0; i < 3; i++) {

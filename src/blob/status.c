@@ -57,7 +57,8 @@ const char *blob_strerror(int status)
     }
 }
 
-int blob_fail(int status, int64_t retry_after_ms, const char *format, ...)
+/* In parentheses, for .ci/analyzer.h has a macro of that name. */
+int(blob_fail)(int status, int64_t retry_after_ms, const char *format, ...)
 {
     blob_error *error = &status_detail.error;
     va_list args;

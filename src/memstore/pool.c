@@ -14,6 +14,7 @@
  * last record of a slab does, but for its first, small chunk. */
 #include "memstore/pool.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <pthread.h>
 #include <stdbool.h>
@@ -80,6 +81,7 @@ static size_t pool_class_size(size_t class)
 {
     size_t shift = class < 16 ? 0 : class / 8 - 1;
 
+    assert(class < POOL_CLASSES);
     return (class - shift * 8 + 1) * 16 << shift;
 }
 

@@ -60,7 +60,8 @@ typedef struct bench_base {
 
 static int base_get(blob_store *s, blob_ctx *ctx, blob_key key, blob **out)
 {
-    (void)s, (void)ctx, (void)key, (void)out;
+    (void)s, (void)ctx, (void)key;
+    *out = NULL;
     return BLOB_NOT_FOUND;
 }
 
@@ -100,7 +101,8 @@ static int base_delete(blob_store *s, blob_ctx *ctx, blob_key key, unsigned flag
 
 static int base_size(blob_store *s, blob_ctx *ctx, blob_key key, uint64_t *out)
 {
-    (void)s, (void)ctx, (void)key, (void)out;
+    (void)s, (void)ctx, (void)key;
+    *out = 0;
     return BLOB_NOT_FOUND;
 }
 
@@ -112,7 +114,8 @@ static int base_list(blob_store *s, blob_ctx *ctx, blob_key start, blob_list_fn 
 
 static int base_len(blob_store *s, blob_ctx *ctx, uint64_t *out)
 {
-    (void)s, (void)ctx, (void)out;
+    (void)s, (void)ctx;
+    *out = 0;
     return 0;
 }
 

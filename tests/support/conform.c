@@ -247,7 +247,7 @@ void wb_cf_odd_keys(wb_cf *c, blob_key keys[WB_CF_ODD])
 {
 #define CF_ODD(bytes)                                                                                                  \
     {                                                                                                                  \
-        bytes, sizeof bytes - 1                                                                                        \
+        (bytes), sizeof(bytes) - 1                                                                                     \
     }
     static const blob_key odd[] = {
         CF_ODD(""),       CF_ODD("\0"),       CF_ODD("\0\0"), CF_ODD("\0\0\1"), CF_ODD("\0\1"),     CF_ODD("\0\377"),

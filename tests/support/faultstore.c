@@ -68,7 +68,7 @@ static int fs_get(blob_store *s, blob_ctx *ctx, blob_key key, blob **out)
     if (fs_after(&call, &rc)) {
         blob_unref(*out);
         *out = NULL;
-    } else if (rc == 0 && call.changes != 0) {
+    } else if (*out != NULL && call.changes != 0) {
         rc = fs_change(&call, blob_view_of((*out)->data, (*out)->size), &changed);
         blob_unref(*out);
         *out = changed;

@@ -62,6 +62,6 @@ typedef enum flaw {
 } flaw;
 
 /* The cas_ operations hash with 64 bits of FNV-1a. */
-int flawstore_new(blob_store **out, flaw f);
+int flawstore_new(blob_store **out, flaw which);
 
 #endif
