@@ -68,9 +68,19 @@ void wb_entry_settled(wbstore *w, wb_entry *e)
     wb_room_changed(w);
 }
 
-void wb_entry_leaves(wbstore *w, wb_entry *e)
+void wb_entry_ends(wbstore *w, wb_entry *e, uint32_t written)
 {
+    uint32_t tickets_since = (uint32_t)w->last_ticket - e->written;
+    bool vouched = e->vouched;
+
     wb_ledger_leave(&w->ledger, e);
+    if (e->written != written) {
+        if (e->attempt != NULL)
+            wb_attempt_reset(e->attempt);
+        wb_ledger_join(&w->ledger, e, w->last_ticket - tickets_since, e->size, wb_now_ns() / 1000000);
+        e->vouched = vouched;
+        w->accepted++;
+    }
     wb_entry_settled(w, e);
 }
 

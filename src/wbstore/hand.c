@@ -1,7 +1,7 @@
 /* hand.c - one hand per key: whoever uploads, deletes or replaces a key holds its entry's hand meanwhile.
  *
  * A writer takes the hand of an entry that nobody wants to remove; a delete or a put with replace calls off the upload
- * that it meets and waits for its turn. A cas_put takes no hand: it counts itself among the putters, and `writes` tells
+ * that it meets and waits for its turn. A cas_put takes no hand: it counts itself among the putters, and `written` tells
  * those who remove that there are bytes which came after them. */
 #include "wbstore/wrapper.h"
 
@@ -51,13 +51,13 @@ void wb_hand_free(wbstore *w, wb_entry *e)
     wb_ledger_settle(&w->ledger, e);
 }
 
-int wb_remove_buffered(wbstore *w, blob_ctx *ctx, wb_entry *e, uint32_t writes, unsigned flags, bool *kept)
+int wb_remove_buffered(wbstore *w, blob_ctx *ctx, wb_entry *e, uint32_t written, unsigned flags, bool *kept)
 {
     int rc = 0;
 
-    while (rc == 0 && e->putters > 0 && e->writes == writes && e->hand == WB_HAND_CALLER)
+    while (rc == 0 && e->putters > 0 && e->written == written && e->hand == WB_HAND_CALLER)
         rc = wb_wait(w, ctx, &w->turn);
-    *kept = e->putters > 0 || e->writes != writes;
+    *kept = e->putters > 0 || e->written != written;
     if (rc != 0 || *kept)
         return rc;
     e->removing = true;

@@ -215,17 +215,28 @@ void wb_attempt_free(wb_ledger *l, wb_attempt *a)
     free(a);
 }
 
+void wb_attempt_reset(wb_attempt *a)
+{
+    a->number = 0;
+    a->status = 0;
+    a->text[0] = '\0';
+}
+
 /* ---- states ---- */
 
 void wb_ledger_join(wb_ledger *l, wb_entry *e, uint64_t ticket, uint64_t size, int64_t now_ms)
 {
+    wb_entry *at = ticket > 0 ? l->active.tail : l->resumed_last;
+
     e->order = ticket > 0 ? wb_order_of(ticket) : ++l->resumed;
     e->size = size & LEDGER_48_BITS;
     e->since_ms = (uint64_t)now_ms & LEDGER_48_BITS;
     e->state = WBSTORE_QUEUED;
     l->bytes += e->size;
     l->key_bytes += e->key_size;
-    active_insert_after(l, ticket > 0 ? l->active.tail : l->resumed_last, e);
+    while (at != NULL && at->order > e->order)
+        at = at->prev;
+    active_insert_after(l, at, e);
     wb_ledger_free_to_send(l, e);
 }
 

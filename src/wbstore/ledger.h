@@ -40,7 +40,8 @@ typedef struct wb_entry {
     uint64_t putters : 16;        /* puts that are writing its bytes now */
     uint64_t since_ms : 48;       /* when it became pending */
     uint64_t removers : 16;       /* deletes and puts with replace, waiting or at work */
-    uint32_t writes; /* how often a put has stored its bytes: nobody removes what was written after he began */
+    uint32_t written; /* the last put that stored its bytes, as the low half of its ticket; 0: none. Nobody removes what
+                         was written after he began */
     uint8_t state;
     uint8_t hand;
     bool vouched : 1;  /* a put of this process has stored the bytes: a duplicate may rely on them */
@@ -90,7 +91,8 @@ static inline uint64_t wb_order_of(uint64_t ticket)
     return WB_ORDER_TICKETS + ticket;
 }
 
-/* From WB_ABSENT to WBSTORE_QUEUED. ticket: above all that were joined before, or 0 for a resumed blob. */
+/* From WB_ABSENT to WBSTORE_QUEUED, in the place of its ticket; 0: behind the blobs that were resumed before. Costs as
+ * much as there are active blobs of later tickets. */
 void wb_ledger_join(wb_ledger *l, wb_entry *e, uint64_t ticket, uint64_t size, int64_t now_ms);
 /* Between the pending states. From SENDING or WAITING to the others, from PARKED to QUEUED; to WAITING with the time in
  * e->attempt->due_ns. Costs as much as there are older blobs being sent or waiting. */
@@ -108,6 +110,7 @@ void wb_ledger_all_due(wb_ledger *l, int64_t now_ns); /* costs as much as there 
 
 wb_attempt *wb_attempt_new(wb_ledger *l); /* NULL: no memory */
 void wb_attempt_free(wb_ledger *l, wb_attempt *a);
+void wb_attempt_reset(wb_attempt *a); /* for another blob: nothing is known of its uploads */
 
 /* Everything up to this ticket is settled; last: the last ticket given. */
 uint64_t wb_ledger_safe_ticket(const wb_ledger *l, uint64_t last);

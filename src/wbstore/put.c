@@ -96,7 +96,7 @@ static void put_pends(put_request *r, wb_entry *e, bool stored)
             w->deduplicated++;
     }
     if (stored) {
-        e->writes++;
+        e->written = (uint32_t)ticket;
         e->vouched = true;
         r->ticket = ticket;
     }
@@ -140,7 +140,7 @@ static int put_through(put_request *r)
     wb_entry *e = wb_ledger_make(&w->ledger, r->key);
     wb_outcome outcome = {.status = 0};
     bool kept = false;
-    uint32_t writes;
+    uint32_t written;
     int rc;
 
     if (e == NULL)
@@ -148,13 +148,13 @@ static int put_through(put_request *r)
     rc = wb_hand_take(w, r->ctx, e);
     if (rc != 0)
         goto out;
-    writes = e->writes;
+    written = e->written;
     pthread_mutex_unlock(&w->lock);
     wb_send(w, r->ctx, r->key, r->data, true, &outcome);
     pthread_mutex_lock(&w->lock);
     rc = outcome.status; /* its words are still those of this thread's error detail */
     if (rc == 0 && put_is_pending(e))
-        rc = wb_remove_buffered(w, r->ctx, e, writes, 0, &kept);
+        rc = wb_remove_buffered(w, r->ctx, e, written, 0, &kept);
     if (rc == 0 || rc == BLOB_NOT_FOUND) {
         rc = 0;
         r->ticket = ++w->last_ticket;
@@ -162,7 +162,7 @@ static int put_through(put_request *r)
         w->sent++;
         if (put_is_pending(e) && !kept) {
             w->deleted++; /* the copy that the buffer had, of which this put's is the better one */
-            wb_entry_leaves(w, e);
+            wb_entry_ends(w, e, written);
         }
     }
     wb_hand_free(w, e);

@@ -15,7 +15,7 @@ typedef struct removal {
     wbstore *w;
     blob_ctx *ctx;
     wb_entry *e;
-    uint32_t writes;
+    uint32_t written;
     uint64_t order; /* 0: it was not pending */
 } removal;
 
@@ -39,7 +39,8 @@ static int removal_begin(removal *r, wbstore *w, blob_ctx *ctx, blob_key key)
     pthread_mutex_lock(&w->lock);
     e = wb_ledger_make(&w->ledger, key);
     if (e != NULL) {
-        *r = (removal){.w = w, .ctx = ctx, .e = e, .writes = e->writes, .order = e->state != WB_ABSENT ? e->order : 0};
+        *r =
+            (removal){.w = w, .ctx = ctx, .e = e, .written = e->written, .order = e->state != WB_ABSENT ? e->order : 0};
         if ((rc = wb_hand_take(w, ctx, e)) == 0)
             return 0;
         wb_ledger_settle(&w->ledger, e);
@@ -67,20 +68,14 @@ static int removal_from_buffer(const removal *r)
     wbstore *w = r->w;
     wb_entry *e = r->e;
     bool kept, found = removal_finds(r) && e->vouched;
-    int rc = wb_remove_buffered(w, r->ctx, e, r->writes, 0, &kept);
+    int rc = wb_remove_buffered(w, r->ctx, e, r->written, 0, &kept);
 
     if (rc != 0 && rc != BLOB_NOT_FOUND)
         return rc;
     found = found || (rc == 0 && !kept);
     if (e->state != WB_ABSENT && (!kept || removal_finds(r))) {
         w->deleted++;
-        if (!kept) {
-            wb_entry_leaves(w, e);
-        } else {
-            w->accepted++;
-            if (e->state == WBSTORE_PARKED)
-                wb_ledger_move(&w->ledger, e, WBSTORE_QUEUED);
-        }
+        wb_entry_ends(w, e, r->written);
     }
     return found ? 0 : BLOB_NOT_FOUND;
 }

@@ -116,7 +116,9 @@ int wb_wait(wbstore *w, blob_ctx *ctx, pthread_cond_t *cond);
 int wb_check_key(blob_key key);
 /* Telling those who wait; lock held. */
 void wb_entry_settled(wbstore *w, wb_entry *e); /* it left the ledger, or was parked */
-void wb_entry_leaves(wbstore *w, wb_entry *e);  /* wb_ledger_leave, and told */
+/* The blob that e stood for is in the base or deleted. If a put has stored bytes since `written`, that is another blob,
+ * pending in that put's place: who waits for the old one does not wait for it. */
+void wb_entry_ends(wbstore *w, wb_entry *e, uint32_t written);
 void wb_room_changed(wbstore *w);
 void wb_house_wake(wbstore *w);
 void wb_note_failure(wbstore *w, int status, const char *text); /* for the statistics */
@@ -135,8 +137,8 @@ void wb_room_return(wbstore *w, uint64_t size);
 
 int wb_hand_take(wbstore *w, blob_ctx *ctx, wb_entry *e);
 void wb_hand_free(wbstore *w, wb_entry *e); /* e may be gone afterwards */
-/* Removes the buffered copy, unless a put has stored one since `writes`: then *kept. The hand on e is ours. */
-int wb_remove_buffered(wbstore *w, blob_ctx *ctx, wb_entry *e, uint32_t writes, unsigned flags, bool *kept);
+/* Removes the buffered copy, unless a put has stored one since `written`: then *kept. The hand on e is ours. */
+int wb_remove_buffered(wbstore *w, blob_ctx *ctx, wb_entry *e, uint32_t written, unsigned flags, bool *kept);
 
 /* ---- upload.c: one attempt to bring a blob into the base; no lock is held ---- */
 

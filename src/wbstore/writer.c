@@ -174,10 +174,10 @@ static void attempt_failed(wbstore *w, wb_entry *e, int status, const char *text
     wb_note_failure(w, status, text);
 }
 
-static void writer_sent(wbstore *w, wb_entry *e, uint32_t writes)
+static void writer_sent(wbstore *w, wb_entry *e, uint32_t written)
 {
     bool kept;
-    int rc = wb_remove_buffered(w, e->attempt->ctx, e, writes, BLOB_LAZY, &kept);
+    int rc = wb_remove_buffered(w, e->attempt->ctx, e, written, BLOB_LAZY, &kept);
     blob_error error;
 
     if (rc != 0 && rc != BLOB_NOT_FOUND) {
@@ -189,13 +189,7 @@ static void writer_sent(wbstore *w, wb_entry *e, uint32_t writes)
         return;
     }
     w->sent++;
-    if (!kept) {
-        wb_entry_leaves(w, e);
-        return;
-    }
-    w->accepted++; /* a put has stored its bytes anew meanwhile: that is another blob to send */
-    e->attempt->number = 0;
-    wb_ledger_move(&w->ledger, e, WBSTORE_QUEUED);
+    wb_entry_ends(w, e, written); /* a put that is still writing makes it pending again when it is through */
 }
 
 static void writer_parks(wbstore *w, wb_entry *e, const wb_outcome *out)
@@ -224,16 +218,16 @@ static void writer_failed(wbstore *w, wb_entry *e, const wb_outcome *out, bool p
     wb_ledger_move(&w->ledger, e, e->removers > 0 ? WBSTORE_QUEUED : WBSTORE_WAITING);
 }
 
-static void writer_ends_attempt(wbstore *w, wb_entry *e, uint32_t writes, const wb_outcome *out, bool probe)
+static void writer_ends_attempt(wbstore *w, wb_entry *e, uint32_t written, const wb_outcome *out, bool probe)
 {
-    bool rewritten = e->writes != writes;
+    bool rewritten = e->written != written;
 
     if (out->by_base && out->fate != WB_FATE_FAILED)
         wb_base_answered(w);
     if (out->fate == WB_FATE_SENT && out->base_ns > 0)
         w->base_latency_ns += (out->base_ns - w->base_latency_ns) / (w->base_latency_ns > 0 ? 8 : 1);
     if (out->fate == WB_FATE_SENT) {
-        writer_sent(w, e, writes);
+        writer_sent(w, e, written);
     } else if (out->fate == WB_FATE_FAILED) {
         writer_failed(w, e, out, probe);
     } else if (rewritten) {
@@ -242,7 +236,7 @@ static void writer_ends_attempt(wbstore *w, wb_entry *e, uint32_t writes, const 
         writer_parks(w, e, out);
     } else {
         w->deleted++;
-        wb_entry_leaves(w, e);
+        wb_entry_ends(w, e, written);
     }
 }
 
@@ -251,7 +245,7 @@ static void writer_send(wb_writer *me, wb_entry *e)
 {
     wbstore *w = me->w;
     bool probe = w->down;
-    uint32_t writes = e->writes;
+    uint32_t written = e->written;
     blob_ctx *ctx = NULL;
     wb_outcome outcome = {.fate = WB_FATE_FAILED};
     wb_attempt *attempt;
@@ -276,7 +270,7 @@ static void writer_send(wb_writer *me, wb_entry *e)
     pthread_mutex_lock(&w->lock);
     if (probe)
         w->probing = false;
-    writer_ends_attempt(w, e, writes, &outcome, probe);
+    writer_ends_attempt(w, e, written, &outcome, probe);
     attempt->ctx = NULL;
     wb_hand_free(w, e); /* may free the attempt too */
     blob_ctx_free(ctx);

@@ -1,0 +1,186 @@
+/* test_wbstore_renewed.c - a blob that ends (sent, deleted, replaced) while a put brings the same key again: the old
+ * one is settled, and the new one stands where its put stands. */
+#include "wbinside.h"
+
+#include "wbstore/wrapper.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <string.h>
+
+/* A blob under way at a base that hangs, a removal of it held in the base, and a put of it that comes meanwhile. */
+typedef struct renewal {
+    blob_address a;
+    faultstore_rule *upload, *removal;
+    wbrig_call call;
+    uint64_t old, renewed; /* tickets */
+} renewal;
+
+static void renew(wbrig *r, renewal *n, unsigned removal_op)
+{
+    blob_key key;
+
+    n->a = wbrig_address("text");
+    key = blob_address_key(&n->a);
+    wbrig_start(r);
+    inside_until_resumed(r->w);
+    n->upload = faultstore_hold(r->buf, FAULT_GET, &key, FAULT_BEFORE);
+    n->removal = faultstore_hold(r->base, removal_op, &key, FAULT_BEFORE);
+    n->old = wbrig_put_ticket(r, "text");
+    if (removal_op == FAULT_DELETE)
+        inside_delete(&n->call, r, NULL, &n->a);
+    else
+        inside_replace(&n->call, r, NULL, &n->a, "other");
+    faultstore_wait_held(n->removal, 1);
+    n->renewed = wbrig_put_ticket(r, "text");
+    wbrig_put(r, "a later one");
+    faultstore_lift(n->removal);
+    test_ok(wbrig_end(&n->call));
+    faultstore_wait_held(n->upload, 1); /* that of the new one */
+}
+
+static void expect_old_is_settled_and_new_is_pending(wbrig *r, const renewal *n)
+{
+    blob_key key = blob_address_key(&n->a);
+
+    assert_int_equal(wbstore_safe_ticket(r->w), n->old);
+    test_ok(wbstore_wait(r->w, NULL, n->old));
+    assert_int_equal(inside_state(r->w, key), WBSTORE_SENDING);
+    assert_int_equal(inside_stats(r).deleted, 1);
+    faultstore_lift(n->upload);
+    test_ok(wbstore_wait(r->w, NULL, n->renewed));
+    assert_true(wbrig_in_base(r, &n->a));
+    test_ok(wbstore_sync(r->w, NULL));
+    assert_int_equal(inside_stats(r).sent, 2);
+    assert_int_equal(inside_stats(r).accepted, 3);
+    assert_int_equal(wbstore_safe_ticket(r->w), n->renewed + 1);
+}
+
+static void who_waits_for_a_blob_that_was_deleted_does_not_wait_for_the_put_that_came_meanwhile(void **state)
+{
+    wbrig *r = *state;
+    renewal n;
+
+    renew(r, &n, FAULT_DELETE);
+    expect_old_is_settled_and_new_is_pending(r, &n);
+}
+
+static void who_waits_for_a_blob_that_was_replaced_does_not_wait_for_the_put_that_came_meanwhile(void **state)
+{
+    wbrig *r = *state;
+    renewal n;
+
+    renew(r, &n, FAULT_PUT);
+    expect_old_is_settled_and_new_is_pending(r, &n);
+}
+
+/* Left from an earlier process, so a put writes it anew, and meets the upload of what was left. */
+static void who_waits_for_a_blob_that_was_sent_does_not_wait_for_the_put_that_came_meanwhile(void **state)
+{
+    wbrig *r = *state;
+    blob_address a = wbrig_address("text");
+    blob_key key = blob_address_key(&a);
+    faultstore_rule *upload = faultstore_hold(r->base, FAULT_PUT, &key, FAULT_AFTER);
+    uint64_t ticket;
+
+    wbrig_buffer(r, "text");
+    wbrig_start(r);
+    faultstore_wait_held(upload, 1);
+    wbrig_put(r, "another");
+    ticket = wbrig_put_ticket(r, "text");
+    inside_until_resumed(r->w);
+    assert_int_equal(wbstore_safe_ticket(r->w), 0);
+    faultstore_release(upload, 1);
+    faultstore_wait_hits(upload, 2); /* the new one */
+    test_ok(wbstore_wait(r->w, NULL, ticket - 1));
+    assert_int_equal(wbstore_safe_ticket(r->w), ticket - 1);
+    assert_int_equal(inside_stats(r).sent, 2);
+    assert_int_equal(inside_stats(r).accepted, 2);
+    assert_int_equal(inside_stats(r).pending_blobs, 1);
+    faultstore_lift(upload);
+    test_ok(wbstore_sync(r->w, NULL));
+    assert_false(wbrig_in_buffer(r, &a));
+}
+
+static bool writers_rest(const wbstore *w, const void *arg)
+{
+    (void)arg;
+    return w->writers == w->idle;
+}
+
+/* The upload of what was left is through, and the put that writes the key anew is not: there is nothing to do until it
+ * is, and no end of doing nothing. */
+static void an_upload_is_not_repeated_while_a_put_writes_the_same_key(void **state)
+{
+    wbrig *r = *state;
+    blob_address a = wbrig_address("text");
+    faultstore_rule *upload = inside_hold(r->base, FAULT_PUT, &a), *write;
+    wbrig_call put;
+    bool rest = false;
+
+    wbrig_buffer(r, "text");
+    wbrig_start(r);
+    faultstore_wait_held(upload, 1);
+    write = inside_hold(r->buf, FAULT_PUT, &a);
+    inside_put(&put, r, NULL, "text");
+    faultstore_wait_held(write, 1);
+    faultstore_lift(upload);
+    while (!rest && faultstore_count(r->base, FAULT_PUT).calls < 20) {
+        pthread_mutex_lock(&r->w->lock);
+        rest = faultstore_count(r->base, FAULT_PUT).calls > 0 && writers_rest(r->w, NULL);
+        pthread_mutex_unlock(&r->w->lock);
+        sched_yield();
+    }
+    assert_int_equal(faultstore_count(r->base, FAULT_PUT).calls, 1);
+    test_ok(wbstore_sync(r->w, NULL)); /* what was left is in the base, and the put is not through */
+    assert_int_equal(inside_stats(r).sent, 1);
+    faultstore_lift(write);
+    test_ok(wbrig_end(&put));
+    test_ok(wbstore_sync(r->w, NULL));
+    assert_false(wbrig_in_buffer(r, &a));
+    assert_int_equal(inside_stats(r).accepted, 1);
+    assert_int_equal(inside_stats(r).sent, 2);
+}
+
+static void a_put_refused_while_its_keys_upload_ended_leaves_nothing_behind_in_the_buffer(void **state)
+{
+    wbrig *r = *state;
+    blob_address a = wbrig_address("text"), other = wbrig_address("other");
+    faultstore_rule *upload = inside_hold(r->base, FAULT_PUT, &a), *write;
+    blob_key key = blob_address_key(&a);
+    wbrig_call put;
+
+    inside_fail(r->base, FAULT_PUT, &other, BLOB_REJECTED, 0); /* parked: no sync lists the buffer anew */
+    wbrig_buffer(r, "text");
+    wbrig_start(r);
+    wbrig_put(r, "other");
+    faultstore_wait_held(upload, 1);
+    write = faultstore_add(
+        r->buf, &(faultstore_fault){.ops = FAULT_PUT, .key = &key, .action = FAULT_HOLD, .status = BLOB_REJECTED});
+    inside_put(&put, r, NULL, "text");
+    faultstore_wait_held(write, 1);
+    faultstore_lift(upload);
+    faultstore_wait_calls(r->base, FAULT_PUT, 2);
+    test_status(wbstore_sync(r->w, NULL), BLOB_REJECTED);
+    faultstore_lift(write);
+    test_status(wbrig_end(&put), BLOB_REJECTED);
+    test_status(wbstore_sync(r->w, NULL), BLOB_REJECTED);
+    assert_true(wbrig_in_base(r, &a));
+    assert_false(wbrig_in_buffer(r, &a));
+    inside_stats(r);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, inside_set_up, wbrig_tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(who_waits_for_a_blob_that_was_deleted_does_not_wait_for_the_put_that_came_meanwhile),
+        TEST(who_waits_for_a_blob_that_was_replaced_does_not_wait_for_the_put_that_came_meanwhile),
+        TEST(who_waits_for_a_blob_that_was_sent_does_not_wait_for_the_put_that_came_meanwhile),
+        TEST(an_upload_is_not_repeated_while_a_put_writes_the_same_key),
+        TEST(a_put_refused_while_its_keys_upload_ended_leaves_nothing_behind_in_the_buffer),
+    };
+
+    return cmocka_run_group_tests_name("a key that comes again", tests, NULL, NULL);
+}
