@@ -56,5 +56,10 @@ void wb_base_failed(wbstore *w, int status, int64_t retry_after_ms, const char *
     w->down_status = status;
     memcpy(w->down_text, text, sizeof w->down_text);
     if (probe)
-        w->probe_due_ns = wb_backoff_due_ns(w, ++w->probes, retry_after_ms);
+        wb_probe_failed(w, retry_after_ms);
+}
+
+void wb_probe_failed(wbstore *w, int64_t retry_after_ms)
+{
+    w->probe_due_ns = wb_backoff_due_ns(w, ++w->probes, retry_after_ms);
 }

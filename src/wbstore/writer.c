@@ -213,6 +213,8 @@ static void writer_failed(wbstore *w, wb_entry *e, const wb_outcome *out, bool p
     attempt_failed(w, e, out->status, out->text);
     if (out->by_base)
         wb_base_failed(w, out->status, out->retry_after_ms, out->text, probe);
+    else if (probe)
+        wb_probe_failed(w, out->retry_after_ms);
     e->attempt->due_ns = w->down ? wb_after_ms(wb_now_ns(), w->options.retry_max_ms) /* in turn, until it is up */
                                  : wb_backoff_due_ns(w, e->attempt->number, out->retry_after_ms);
     wb_ledger_move(&w->ledger, e, e->removers > 0 ? WBSTORE_QUEUED : WBSTORE_WAITING);
