@@ -1,5 +1,5 @@
 /* test_wbstore_idle.c - nobody is busy with nothing, and nothing that can be done is left undone: when the buffer fails
- * during an outage of the base. */
+ * during an outage of the base, when uploads are called off. */
 #include "wbinside.h"
 
 #include "wbstore/wrapper.h"
@@ -38,12 +38,44 @@ static void a_buffer_that_fails_during_an_outage_is_not_asked_in_a_hot_loop(void
     assert_true(rest_comes(r, read, 1));
 }
 
+/* Whoever called it off has gone by the time that the base heeds it. It says nothing about the base all the same. */
+static void an_upload_that_was_called_off_is_no_failure_of_the_base(void **state)
+{
+    wbrig *r = *state;
+    blob_address a = wbrig_address("text");
+    blob_key key = blob_address_key(&a);
+    faultstore_rule *upload = faultstore_add(
+        r->base, &(faultstore_fault){
+                     .ops = FAULT_PUT, .key = &key, .action = FAULT_HOLD, .ignore_ctx = true, .status = -ECANCELED});
+
+    wbrig_start(r);
+    wbrig_put(r, "text");
+    for (unsigned i = 0; i < 6; i++) { /* one more than makes an outage */
+        wbrig_call call;
+        blob_ctx *ctx;
+        faultstore_wait_held(upload, 1);
+        test_ok(blob_ctx_new(&ctx, NULL));
+        inside_delete(&call, r, ctx, &a);
+        inside_until_removers(r->w, key, 1);
+        blob_ctx_cancel(ctx);
+        test_status(wbrig_end(&call), -ECANCELED);
+        blob_ctx_free(ctx);
+        faultstore_release(upload, 1);
+        faultstore_wait_hits(upload, i + 2);
+    }
+    assert_int_equal(inside_stats(r).last_status, 0);
+    assert_int_equal(inside_stats(r).retries, 0);
+    assert_false(inside_base_is_down(r->w));
+    faultstore_lift(upload);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, inside_set_up, wbrig_tear_down)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(a_buffer_that_fails_during_an_outage_is_not_asked_in_a_hot_loop),
+        TEST(an_upload_that_was_called_off_is_no_failure_of_the_base),
     };
 
     return cmocka_run_group_tests_name("neither busy nor stuck", tests, NULL, NULL);

@@ -174,18 +174,35 @@ static void attempt_failed(wbstore *w, wb_entry *e, int status, const char *text
     wb_note_failure(w, status, text);
 }
 
+static void writer_failed(wbstore *w, wb_entry *e, const wb_outcome *out, bool probe)
+{
+    if (blob_ctx_status(w->run) != 0 || blob_ctx_status(e->attempt->ctx) == -ECANCELED) {
+        e->attempt->number--; /* called off, by us: says nothing about the base */
+        wb_ledger_move(&w->ledger, e, WBSTORE_QUEUED);
+        return;
+    }
+    attempt_failed(w, e, out->status, out->text);
+    if (out->by_base)
+        wb_base_failed(w, out->status, out->retry_after_ms, out->text, probe);
+    else if (probe)
+        wb_probe_failed(w, out->retry_after_ms);
+    e->attempt->due_ns = w->down ? wb_after_ms(wb_now_ns(), w->options.retry_max_ms) /* in turn, until it is up */
+                                 : wb_backoff_due_ns(w, e->attempt->number, out->retry_after_ms);
+    wb_ledger_move(&w->ledger, e, e->removers > 0 ? WBSTORE_QUEUED : WBSTORE_WAITING);
+}
+
 static void writer_sent(wbstore *w, wb_entry *e, uint32_t written)
 {
-    bool kept;
-    int rc = wb_remove_buffered(w, e->attempt->ctx, e, written, BLOB_LAZY, &kept);
+    wb_outcome stays = {.fate = WB_FATE_FAILED};
     blob_error error;
+    bool kept;
 
-    if (rc != 0 && rc != BLOB_NOT_FOUND) {
+    stays.status = wb_remove_buffered(w, e->attempt->ctx, e, written, BLOB_LAZY, &kept);
+    if (stays.status != 0 && stays.status != BLOB_NOT_FOUND) {
         /* The base has it, but the buffer did not let go: the next attempt finds it in the base and tries again. */
         blob_last_error(&error);
-        attempt_failed(w, e, rc, error.text);
-        e->attempt->due_ns = wb_backoff_due_ns(w, e->attempt->number, 0);
-        wb_ledger_move(&w->ledger, e, e->removers > 0 ? WBSTORE_QUEUED : WBSTORE_WAITING);
+        memcpy(stays.text, error.text, sizeof stays.text);
+        writer_failed(w, e, &stays, false);
         return;
     }
     w->sent++;
@@ -201,23 +218,6 @@ static void writer_parks(wbstore *w, wb_entry *e, const wb_outcome *out)
     w->parked_untold++;
     wb_house_wake(w);
     wb_entry_settled(w, e);
-}
-
-static void writer_failed(wbstore *w, wb_entry *e, const wb_outcome *out, bool probe)
-{
-    if (blob_ctx_status(w->run) != 0 || (e->removers > 0 && out->status == -ECANCELED)) {
-        e->attempt->number--; /* called off, by us: says nothing about the base */
-        wb_ledger_move(&w->ledger, e, WBSTORE_QUEUED);
-        return;
-    }
-    attempt_failed(w, e, out->status, out->text);
-    if (out->by_base)
-        wb_base_failed(w, out->status, out->retry_after_ms, out->text, probe);
-    else if (probe)
-        wb_probe_failed(w, out->retry_after_ms);
-    e->attempt->due_ns = w->down ? wb_after_ms(wb_now_ns(), w->options.retry_max_ms) /* in turn, until it is up */
-                                 : wb_backoff_due_ns(w, e->attempt->number, out->retry_after_ms);
-    wb_ledger_move(&w->ledger, e, e->removers > 0 ? WBSTORE_QUEUED : WBSTORE_WAITING);
 }
 
 static void writer_ends_attempt(wbstore *w, wb_entry *e, uint32_t written, const wb_outcome *out, bool probe)
