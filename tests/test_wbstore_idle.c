@@ -1,5 +1,5 @@
 /* test_wbstore_idle.c - nobody is busy with nothing, and nothing that can be done is left undone: when the buffer fails
- * during an outage of the base, when uploads are called off. */
+ * during an outage of the base, when uploads are called off, when an answer is lost. */
 #include "wbinside.h"
 
 #include "wbstore/wrapper.h"
@@ -69,6 +69,30 @@ static void an_upload_that_was_called_off_is_no_failure_of_the_base(void **state
     faultstore_lift(upload);
 }
 
+/* The buffer has lost its last blob and the wrapper learns of it late and indirectly: there is room all the same. */
+static void a_put_that_waits_for_room_hears_of_a_removal_whose_answer_was_lost(void **state)
+{
+    wbrig *r = *state;
+    blob_address pending = wbrig_address("pending"), a = wbrig_address("text");
+    faultstore_rule *upload = inside_hold(r->base, FAULT_PUT, &pending);
+    blob_key key = blob_address_key(&pending);
+    wbrig_call put;
+
+    wbrig_start(r);
+    inside_until_resumed(r->w);
+    wbrig_put(r, "pending");
+    faultstore_wait_held(upload, 1);
+    inside_fail(r->buf, FAULT_PUT, &a, -ENOSPC, 1);
+    inside_put(&put, r, NULL, "text");
+    inside_until_room_waiters(r->w, 1);
+    faultstore_add(
+        r->buf, &(faultstore_fault){.ops = FAULT_DELETE, .key = &key, .when = FAULT_AFTER, .status = -EIO, .count = 1});
+    faultstore_lift(upload);
+    test_ok(wbrig_end(&put));
+    test_ok(wbstore_sync(r->w, NULL));
+    assert_true(wbrig_in_base(r, &a));
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, inside_set_up, wbrig_tear_down)
 
 int main(void)
@@ -76,6 +100,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_buffer_that_fails_during_an_outage_is_not_asked_in_a_hot_loop),
         TEST(an_upload_that_was_called_off_is_no_failure_of_the_base),
+        TEST(a_put_that_waits_for_room_hears_of_a_removal_whose_answer_was_lost),
     };
 
     return cmocka_run_group_tests_name("neither busy nor stuck", tests, NULL, NULL);

@@ -74,6 +74,7 @@ void wb_entry_ends(wbstore *w, wb_entry *e, uint32_t written)
     bool vouched = e->vouched;
 
     wb_ledger_leave(&w->ledger, e);
+    w->releases++;
     if (e->written != written) {
         if (e->attempt != NULL)
             wb_attempt_reset(e->attempt);
