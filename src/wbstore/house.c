@@ -113,7 +113,7 @@ static bool house_tells(wbstore *w)
 static void house_start_writer(wbstore *w)
 {
     w->spawn_due_ns = WB_NEVER;
-    wb_unlock_and_work(w);
+    wb_unlock_and_work_harder(w); /* those that there are may be stuck */
     pthread_mutex_lock(&w->lock);
 }
 
