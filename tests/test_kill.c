@@ -30,13 +30,11 @@ typedef struct accepted {
 
 static char *kill_path(const char *dir, const char *name)
 {
-    char *path = malloc(strlen(dir) + strlen(name) + 2);
+    char *path;
 
-    if (path == NULL)
+    if (asprintf(&path, "%s/%s", dir, name) < 0)
         abort();
-    strcpy(path, dir);
-    strcat(path, "/");
-    return strcat(path, name);
+    return path;
 }
 
 static int stores_open(stores *s, const char *dir)
