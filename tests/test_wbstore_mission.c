@@ -136,18 +136,20 @@ static void get_and_size_of_what_the_buffer_has_ask_the_buffer_only(void **state
 {
     wbrig *r = *state;
     faultstore_rule *gate = faultstore_hold(r->base, FAULT_PUT, NULL, FAULT_BEFORE);
-    faultstore_counts before;
+    uint64_t gets, sizes;
     blob_address a;
 
     wbrig_start(r);
     a = wbrig_put(r, "bytes");
     faultstore_wait_held(gate, 1);
-    before = faultstore_count(r->buf, FAULT_ANY);
+    gets = faultstore_count(r->buf, FAULT_GET).calls; /* not any call: the housekeeper's listing may come at any time */
+    sizes = faultstore_count(r->buf, FAULT_SIZE).calls;
     for (int i = 0; i < 10; i++)
         expect_blob(r->w, blob_address_key(&a), "bytes");
     assert_int_equal(faultstore_count(r->base, FAULT_GET).calls, 0);
     assert_int_equal(faultstore_count(r->base, FAULT_SIZE).calls, 0);
-    assert_int_equal(faultstore_count(r->buf, FAULT_ANY).calls - before.calls, 20); /* and that once each */
+    assert_int_equal(faultstore_count(r->buf, FAULT_GET).calls - gets, 10); /* and that once each */
+    assert_int_equal(faultstore_count(r->buf, FAULT_SIZE).calls - sizes, 10);
 }
 
 static void get_and_size_of_what_the_buffer_has_not_ask_the_base(void **state)
