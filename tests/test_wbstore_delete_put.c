@@ -377,6 +377,52 @@ static void a_second_delete_given_up_does_not_harm_the_first(void **state)
     assert_int_equal(inside_stats(r).deleted, 1);
 }
 
+/* The second gives up at the very moment at which the first is done: whichever comes first, somebody lets the blob go. */
+typedef struct photo_finish {
+    blob_ctx *ctx;
+    faultstore_rule *gate;
+} photo_finish;
+
+static void finish(void *arg, unsigned index)
+{
+    photo_finish *f = arg;
+
+    if (index == 0)
+        blob_ctx_cancel(f->ctx);
+    else
+        faultstore_lift(f->gate);
+}
+
+static void a_delete_given_up_just_as_its_turn_comes_lets_the_blob_be_sent(void **state)
+{
+    wbrig *r = *state;
+    photo_finish f;
+
+    wbrig_start(r);
+    for (unsigned i = 0; i < 200; i++) {
+        inside_staged s = inside_stage(r, "text", WBSTORE_WAITING);
+        wbrig_call first, second;
+
+        inside_unstage(&s);
+        test_ok(blob_ctx_new(&f.ctx, NULL));
+        f.gate = faultstore_add(r->base,
+                                &(faultstore_fault){.ops = FAULT_DELETE, .action = FAULT_HOLD, .status = BLOB_DENIED});
+        inside_delete(&first, r, NULL, &s.key);
+        faultstore_wait_held(f.gate, 1);
+        inside_delete(&second, r, f.ctx, &s.key);
+        inside_until_removers(r->w, blob_address_key(&s.key), 2);
+        test_threads_run(2, finish, &f);
+        test_status(wbrig_end(&first), BLOB_DENIED);
+        if (wbrig_end(&second) != 0) { /* or it had its turn, after the gate was opened */
+            test_status(second.status, -ECANCELED);
+            test_ok(wbstore_sync(r->w, NULL));
+            assert_true(wbrig_in_base(r, &s.key));
+            test_ok(wbstore_delete(r->w, NULL, blob_address_key(&s.key)));
+        }
+        blob_ctx_free(f.ctx);
+    }
+}
+
 static void close_ends_a_delete_that_waits_for_its_turn(void **state)
 {
     wbrig *r = *state;
@@ -413,6 +459,7 @@ int main(void)
         TEST(a_delete_given_up_while_it_waits_for_a_put_lets_the_blob_be_sent),
         TEST(a_delete_given_up_in_the_buffer_lets_the_blob_be_sent),
         TEST(a_second_delete_given_up_does_not_harm_the_first),
+        TEST(a_delete_given_up_just_as_its_turn_comes_lets_the_blob_be_sent),
         TEST(close_ends_a_delete_that_waits_for_its_turn),
     };
 

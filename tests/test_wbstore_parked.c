@@ -266,12 +266,16 @@ static void a_put_of_a_corrupt_blob_replaces_its_bytes_and_frees_it(void **state
 {
     wbrig *r = *state;
     blob_address a = buffer_corrupt(r, "text");
+    faultstore_rule *gate;
     wbstore_stats stats;
 
     wbrig_start(r);
     inside_until_state(r->w, blob_address_key(&a), WBSTORE_PARKED);
     assert_int_equal(inside_stats(r).pending_bytes, strlen("these bytes are others"));
+    gate = inside_hold(r->base, FAULT_PUT, &a);
     wbrig_put(r, "text");
+    assert_int_equal(inside_stats(r).pending_bytes, 4);
+    faultstore_lift(gate);
     test_ok(wbstore_sync(r->w, NULL));
     test_expect(r->base_mem, blob_address_key(&a), "text");
     stats = inside_stats(r);
@@ -319,6 +323,25 @@ static void a_put_of_a_resumed_blob_writes_its_bytes_over(void **state)
     test_expect(r->base_mem, blob_address_key(&a), "text");
 }
 
+/* What was put during the upload is in the buffer when that is over: it is not forgotten there. */
+static void a_put_while_a_resumed_blob_is_sent_leaves_nothing_behind(void **state)
+{
+    wbrig *r = *state;
+    blob_address a = wbrig_address("text");
+    faultstore_rule *gate = inside_hold(r->base, FAULT_PUT, &a);
+    uint64_t ticket;
+
+    wbrig_buffer(r, "text");
+    wbrig_start(r);
+    faultstore_wait_held(gate, 1);
+    ticket = wbrig_put_ticket(r, "text"); /* does not rely on what the last run left, and writes */
+    faultstore_lift(gate);
+    test_ok(wbstore_wait(r->w, NULL, ticket));
+    assert_false(wbrig_in_buffer(r, &a));
+    assert_true(wbrig_in_base(r, &a));
+    inside_stats(r);
+}
+
 static void a_put_over_a_parked_blob_that_the_buffer_refuses_leaves_it_parked(void **state)
 {
     wbrig *r = *state;
@@ -354,6 +377,7 @@ int main(void)
         TEST(a_put_of_a_corrupt_blob_replaces_its_bytes_and_frees_it),
         TEST(a_put_while_the_corrupt_bytes_are_looked_at_is_sent),
         TEST(a_put_of_a_resumed_blob_writes_its_bytes_over),
+        TEST(a_put_while_a_resumed_blob_is_sent_leaves_nothing_behind),
         TEST(a_put_over_a_parked_blob_that_the_buffer_refuses_leaves_it_parked),
     };
 

@@ -99,6 +99,35 @@ static void a_base_that_was_fast_and_hangs_now_gets_its_writers(void **state)
     faultstore_wait_held(gate, 9);
 }
 
+static void be_slow(wbrig *r, const wbstore_event *event)
+{
+    uint64_t len;
+
+    if (event->kind == WBSTORE_EVENT_PARKED)
+        blob_store_len(faultstore_store(r->buf), NULL, &len);
+}
+
+/* The housekeeper, who looks after stuck writers, is busy with the host's callback; who picks a blob calls for others. */
+static void writers_call_for_writers_and_need_nobody_for_it(void **state)
+{
+    wbrig *r = *state;
+    faultstore_rule *busy = faultstore_hold(r->buf, FAULT_LEN, NULL, FAULT_BEFORE), *gate;
+
+    faultstore_fail(r->base, FAULT_PUT, BLOB_REJECTED, 1);
+    gate = faultstore_hold(r->base, FAULT_PUT, NULL, FAULT_BEFORE);
+    r->options.writers_max = 3;
+    r->in_event = be_slow;
+    wbrig_start(r);
+    wbrig_put(r, "parked");
+    faultstore_wait_held(busy, 1);
+    for (unsigned i = 0; i < 10; i++)
+        wbrig_put_number(r, i);
+    faultstore_wait_held(gate, 1);
+    faultstore_release(gate, 1);
+    faultstore_wait_held(gate, 3);
+    faultstore_lift(busy);
+}
+
 static void what_is_resumed_is_sent_by_all_writers_with_no_put_to_start_them(void **state)
 {
     wbrig *r = *state;
@@ -275,6 +304,7 @@ int main(void)
         TEST(one_writer_sends_in_the_order_of_the_puts),
         TEST(a_put_behind_hung_uploads_is_sent_too),
         TEST(a_base_that_was_fast_and_hangs_now_gets_its_writers),
+        TEST(writers_call_for_writers_and_need_nobody_for_it),
         TEST(what_is_resumed_is_sent_by_all_writers_with_no_put_to_start_them),
         TEST(every_signal_is_blocked_in_the_threads_of_the_library),
         TEST(a_signal_to_the_process_is_never_handled_on_a_thread_of_the_library),
