@@ -22,7 +22,6 @@ typedef struct stuck {
 static void stick(stuck *s, wbrig *r)
 {
     *s = (stuck){.r = r};
-    r->options.attempt_timeout_ms = 3600 * 1000;
     s->gate = faultstore_hold(r->base, FAULT_PUT, NULL, FAULT_BEFORE);
     wbrig_start(r);
     s->address = wbrig_put(r, "stuck");

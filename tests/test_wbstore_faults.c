@@ -112,7 +112,6 @@ static void an_upload_that_hangs_holds_up_no_later_one(void **state)
     blob_key key = blob_address_key(&hangs);
     faultstore_rule *gate = faultstore_hold(r->base, FAULT_PUT, &key, FAULT_BEFORE);
 
-    r->options.attempt_timeout_ms = 3600 * 1000;
     wbrig_start(r);
     wbrig_put(r, "hangs");
     faultstore_wait_held(gate, 1);
@@ -128,7 +127,6 @@ static void as_many_uploads_are_under_way_as_writers_are_allowed_however_slowly_
     wbrig *r = *state;
     faultstore_rule *gate = faultstore_hold(r->base, FAULT_PUT, NULL, FAULT_BEFORE);
 
-    r->options.attempt_timeout_ms = 3600 * 1000;
     r->options.writers_max = 4;
     wbrig_start(r);
     for (unsigned n = 0; n < 4; n++) {

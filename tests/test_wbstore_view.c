@@ -40,7 +40,6 @@ static int tell(void *arg, blob_key key, uint64_t size)
 static void start_unified(wbrig *r)
 {
     r->options.unified_view = 1;
-    r->options.attempt_timeout_ms = 3600 * 1000;
     wbrig_start(r);
     test_ok(wbstore_sync(r->w, NULL));
 }
@@ -321,7 +320,6 @@ static void keys_that_move_between_the_stretches_of_a_listing_are_listed_once(vo
         m.gate = faultstore_hold(m.r->base, FAULT_PUT, NULL, FAULT_BEFORE);
         put_numbers(m.r->buf_mem, 0, KEYS, 1);
         m.r->options.unified_view = 1;
-        m.r->options.attempt_timeout_ms = 3600 * 1000;
         m.r->options.writers_max = 1;
         wbrig_start(m.r);
         test_ok(wbstore_list(m.r->w, NULL, blob_key_of(NULL, 0), tell, &t));

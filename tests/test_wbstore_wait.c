@@ -9,7 +9,6 @@
 
 static faultstore_rule *shut_base(wbrig *r)
 {
-    r->options.attempt_timeout_ms = 3600 * 1000;
     return faultstore_hold(r->base, FAULT_PUT, NULL, FAULT_BEFORE);
 }
 
@@ -19,7 +18,6 @@ static faultstore_rule *shut_base_for(wbrig *r, const char *text)
     blob_address a = wbrig_address(text);
     blob_key key = blob_address_key(&a);
 
-    r->options.attempt_timeout_ms = 3600 * 1000;
     return faultstore_hold(r->base, FAULT_PUT, &key, FAULT_BEFORE);
 }
 

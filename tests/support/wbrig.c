@@ -47,6 +47,7 @@ int wbrig_set_up(void **state)
     r->options = wbstore_options_default();
     r->options.retry_min_ms = 1;
     r->options.retry_max_ms = 5;
+    r->options.attempt_timeout_ms = 3600 * 1000;
     r->options.on_event = rig_on_event;
     r->options.event_arg = r;
     *state = r;

@@ -28,7 +28,7 @@ typedef struct wbrig {
     blob_store *base_mem, *base_cas, *buf_mem; /* behind the faults */
     faultstore *base, *buf;
     blob_ctx *ctx;           /* governs the wrapper */
-    wbstore_options options; /* short backoff, events logged */
+    wbstore_options options; /* short backoff, no attempt ends by itself, events logged */
     wbstore *w;              /* NULL before wbrig_start and after wbrig_stop */
 
     pthread_mutex_t lock;
