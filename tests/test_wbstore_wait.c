@@ -81,10 +81,13 @@ static void ticket_0_comes_before_all_and_a_ticket_not_given_is_refused(void **s
     wbrig *r = *state;
 
     shut_base(r);
+    wbrig_buffer(r, "resumed, pending, and no reason to wait");
     wbrig_start(r);
     test_ok(wbstore_wait(r->w, NULL, 0));
     test_status(wbstore_wait(r->w, NULL, 1), -EINVAL);
     wbrig_put(r, "a");
+    test_ok(wbstore_wait(r->w, NULL, 0));
+    faultstore_wait_calls(r->buf, FAULT_LIST, 1);
     test_ok(wbstore_wait(r->w, NULL, 0));
     test_status(wbstore_wait(r->w, NULL, 2), -EINVAL);
     test_status(wbstore_wait(r->w, NULL, UINT64_MAX), -EINVAL);
