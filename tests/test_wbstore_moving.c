@@ -140,7 +140,7 @@ static void put_and_sync(void *arg, unsigned index)
 static void no_sync_or_wait_misses_its_wake_up(void **state)
 {
     wbrig *r = *state;
-    race c = {.r = r, .rounds = WBRIG_SLOW ? 600 : 3000};
+    race c = {.r = r, .rounds = WBRIG_SLOW ? 500 : 1500};
 
     faultstore_keep_history(r->base, false);
     faultstore_keep_history(r->buf, false);
@@ -154,7 +154,7 @@ static void no_sync_or_wait_misses_its_wake_up(void **state)
 static void no_sync_misses_its_wake_up_while_the_base_fails_now_and_then(void **state)
 {
     wbrig *r = *state;
-    race c = {.r = r, .rounds = WBRIG_SLOW ? 100 : 400};
+    race c = {.r = r, .rounds = WBRIG_SLOW ? 100 : 200};
 
     r->options.retry_max_ms = 1;
     faultstore_add(r->base, &(faultstore_fault){.ops = FAULT_PUT, .status = BLOB_UNAVAILABLE, .every = 3});
@@ -215,7 +215,7 @@ static void put_or_read(void *arg, unsigned index)
 static void no_read_misses_a_blob_that_is_being_moved(void **state)
 {
     wbrig *r = *state;
-    race c = {.r = r, .rounds = WBRIG_SLOW ? 3000 : 20000, .readers = READERS};
+    race c = {.r = r, .rounds = WBRIG_SLOW ? 2500 : 5000, .readers = READERS};
 
     faultstore_keep_history(r->base, false);
     faultstore_keep_history(r->buf, false);
@@ -240,7 +240,7 @@ static void no_listing_misses_a_blob_that_is_being_moved(void **state)
 {
     enum { BLOBS = 200 };
     wbrig *r = *state;
-    unsigned rounds = WBRIG_SLOW ? 10 : 50;
+    unsigned rounds = WBRIG_SLOW ? 10 : 20;
 
     r->options.unified_view = 1;
     wbrig_start(r);
@@ -286,7 +286,7 @@ static void *run_putters(void *c)
 static void whatever_ends_the_wrapper_every_put_that_returned_is_in_buffer_or_base(void **state)
 {
     wbrig *r;
-    unsigned rounds = WBRIG_SLOW ? 10 : 40;
+    unsigned rounds = WBRIG_SLOW ? 10 : 20;
 
     for (unsigned round = 0; round < rounds; round++) {
         race c = {.rounds = 0};
