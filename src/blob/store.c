@@ -10,7 +10,7 @@
 
 static bool store_bytes_ok(const void *data, size_t size)
 {
-    return data != NULL || size == 0;
+    return size <= PTRDIFF_MAX && (data != NULL || size == 0);
 }
 
 static const char *store_name(const blob_store *s)
