@@ -40,14 +40,15 @@ typedef struct wb_entry {
     uint64_t putters : 16;        /* puts that are writing its bytes now */
     uint64_t since_ms : 48;       /* when it became pending */
     uint64_t removers : 16;       /* deletes and puts with replace, waiting or at work */
-    uint32_t written; /* the last put that stored its bytes, as the low half of its ticket; 0: none. Nobody removes what
-                         was written after he began */
+    uint32_t written; /* the first put that stored its bytes since somebody looked (wb_entry_look), as the low half of
+                         its ticket; 0: none. Nobody removes what was written after he looked */
     uint8_t state;
     uint8_t hand;
     bool vouched : 1;  /* a put of this process has stored the bytes: a duplicate may rely on them */
     bool removing : 1; /* the buffered copy is being removed: who wants to write waits for his turn */
     bool awaited : 1;  /* somebody waits for this key to settle */
     bool untold : 1;   /* parked, and no event has said so yet */
+    bool looked : 1;   /* no put has stored its bytes since the last look */
     uint8_t key_size;
     unsigned char key[];
 } wb_entry;
@@ -82,6 +83,13 @@ void wb_ledger_settle(wb_ledger *l, wb_entry *e);     /* drops it if it is absen
 static inline blob_key wb_entry_key(const wb_entry *e)
 {
     return blob_key_of(e->key, e->key_size);
+}
+
+/* For who begins to send or to remove what is there: `written` differs from this as soon as a put has come after him. */
+static inline uint32_t wb_entry_look(wb_entry *e)
+{
+    e->looked = true;
+    return e->written;
 }
 
 /* Resumed blobs count as oldest: theirs are the places 1, 2 ...; those of tickets start here. */

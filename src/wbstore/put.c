@@ -84,6 +84,10 @@ static void put_pends(put_request *r, wb_entry *e, bool stored)
     wbstore *w = r->w;
     uint64_t ticket = ++w->last_ticket;
 
+    if (stored && (e->looked || !put_is_pending(e))) {
+        e->written = (uint32_t)ticket;
+        e->looked = false;
+    }
     if (!put_is_pending(e)) {
         wb_ledger_join(&w->ledger, e, ticket, r->data.size, wb_now_ns() / 1000000);
         w->accepted++;
@@ -96,7 +100,6 @@ static void put_pends(put_request *r, wb_entry *e, bool stored)
             w->deduplicated++;
     }
     if (stored) {
-        e->written = (uint32_t)ticket;
         e->vouched = true;
         r->ticket = ticket;
     }
@@ -148,7 +151,7 @@ static int put_through(put_request *r)
     rc = wb_hand_take(w, r->ctx, e);
     if (rc != 0)
         goto out;
-    written = e->written;
+    written = wb_entry_look(e);
     pthread_mutex_unlock(&w->lock);
     wb_send(w, r->ctx, r->key, r->data, true, &outcome);
     pthread_mutex_lock(&w->lock);

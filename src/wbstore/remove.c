@@ -39,8 +39,8 @@ static int removal_begin(removal *r, wbstore *w, blob_ctx *ctx, blob_key key)
     pthread_mutex_lock(&w->lock);
     e = wb_ledger_make(&w->ledger, key);
     if (e != NULL) {
-        *r =
-            (removal){.w = w, .ctx = ctx, .e = e, .written = e->written, .order = e->state != WB_ABSENT ? e->order : 0};
+        *r = (removal){.w = w, .ctx = ctx, .e = e, .written = wb_entry_look(e)};
+        r->order = e->state != WB_ABSENT ? e->order : 0;
         if ((rc = wb_hand_take(w, ctx, e)) == 0)
             return 0;
         wb_ledger_settle(&w->ledger, e);

@@ -247,7 +247,7 @@ static void writer_send(wb_writer *me, wb_entry *e)
 {
     wbstore *w = me->w;
     bool probe = w->down;
-    uint32_t written = e->written;
+    uint32_t written = wb_entry_look(e);
     blob_ctx *ctx = NULL;
     wb_outcome outcome = {.fate = WB_FATE_FAILED};
     wb_attempt *attempt;
