@@ -76,9 +76,8 @@ static void a_delete_waits_for_an_upload_that_cannot_be_called_off(void **state)
     wbrig *r = *state;
     blob_address a = wbrig_address("text");
     blob_key key = blob_address_key(&a);
+    faultstore_rule *gate = inside_hold_stubbornly(r->base, FAULT_PUT, &a);
     wbrig_call deletion;
-    faultstore_rule *gate = faultstore_add(
-        r->base, &(faultstore_fault){.ops = FAULT_PUT, .key = &key, .action = FAULT_HOLD, .ignore_ctx = true});
 
     wbrig_start(r);
     wbrig_put(r, "text");

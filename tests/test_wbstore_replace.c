@@ -78,8 +78,7 @@ static void a_put_with_replace_waits_for_an_upload_that_cannot_be_called_off(voi
 {
     wbrig *r = *state;
     blob_address a = wbrig_address("text");
-    faultstore_rule *gate =
-        faultstore_add(r->base, &(faultstore_fault){.ops = FAULT_PUT, .action = FAULT_HOLD, .ignore_ctx = true});
+    faultstore_rule *gate = inside_hold_stubbornly(r->base, FAULT_PUT, &a);
     wbrig_call replacing;
 
     wbrig_start(r);
@@ -184,8 +183,7 @@ static void a_put_with_replace_given_up_while_it_waits_lets_the_blob_be_sent(voi
 {
     wbrig *r = *state;
     blob_address a = wbrig_address("text");
-    faultstore_rule *gate =
-        faultstore_add(r->base, &(faultstore_fault){.ops = FAULT_PUT, .action = FAULT_HOLD, .ignore_ctx = true});
+    faultstore_rule *gate = inside_hold_stubbornly(r->base, FAULT_PUT, &a);
     wbrig_call replacing;
     blob_ctx *ctx;
 

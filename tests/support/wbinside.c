@@ -277,6 +277,13 @@ faultstore_rule *inside_hold(faultstore *f, unsigned op, const blob_address *a)
     return faultstore_hold(f, op, &key, FAULT_BEFORE);
 }
 
+faultstore_rule *inside_hold_stubbornly(faultstore *f, unsigned op, const blob_address *a)
+{
+    blob_key key = blob_address_key(a);
+
+    return faultstore_add(f, &(faultstore_fault){.ops = op, .key = &key, .action = FAULT_HOLD, .ignore_ctx = true});
+}
+
 faultstore_rule *inside_fail(faultstore *f, unsigned op, const blob_address *a, int status, unsigned count)
 {
     blob_key key = blob_address_key(a);

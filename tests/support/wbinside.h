@@ -67,6 +67,7 @@ void inside_sync(wbrig_call *c, wbrig *r, blob_ctx *ctx);
 
 /* A rule for calls of this address only. */
 faultstore_rule *inside_hold(faultstore *f, unsigned op, const blob_address *a);
+faultstore_rule *inside_hold_stubbornly(faultstore *f, unsigned op, const blob_address *a); /* whatever its ctx says */
 faultstore_rule *inside_fail(faultstore *f, unsigned op, const blob_address *a, int status, unsigned count);
 /* Fails every put of a with a wish to be asked again in an hour only: it is WAITING from then on. */
 faultstore_rule *inside_fail_for_long(faultstore *f, unsigned op, const blob_address *a, int status);
