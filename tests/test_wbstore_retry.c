@@ -277,6 +277,8 @@ static void a_removal_whose_answer_is_lost_settles_the_blob_all_the_same(void **
     test_ok(wbstore_sync(r->w, NULL));
     assert_true(wbrig_in_base(r, &a));
     assert_int_equal(inside_stats(r).pending_blobs, 0);
+    assert_int_equal(inside_stats(r).sent, 1); /* it was we who took it out */
+    assert_int_equal(inside_stats(r).deleted, 0);
 }
 
 /* Was it stored or not? The writer finds out. */

@@ -35,6 +35,8 @@ int wb_hand_take(wbstore *w, blob_ctx *ctx, wb_entry *e)
         return rc;
     }
     e->hand = WB_HAND_CALLER;
+    if (e->attempt != NULL)
+        e->attempt->arrived = false; /* not for long */
     if (e->state == WBSTORE_WAITING)
         wb_ledger_move(&w->ledger, e, WBSTORE_QUEUED); /* passed over while our hand is on it */
     return 0;

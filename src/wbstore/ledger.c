@@ -218,6 +218,7 @@ void wb_attempt_free(wb_ledger *l, wb_attempt *a)
 void wb_attempt_reset(wb_attempt *a)
 {
     a->number = 0;
+    a->arrived = false;
     a->status = 0;
     a->text[0] = '\0';
 }

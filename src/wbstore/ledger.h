@@ -28,6 +28,7 @@ typedef struct wb_attempt {
     size_t heap_at;  /* place in the heap of those who wait */
     unsigned number; /* attempts begun */
     int status;      /* of the last failure */
+    bool arrived;    /* the base has it, and only the buffer's copy is left to be removed */
     char text[sizeof((blob_error *)0)->text];
 } wb_attempt;
 

@@ -202,6 +202,7 @@ static void writer_sent(wbstore *w, wb_entry *e, uint32_t written)
         /* The base has it, but the buffer did not let go: the next attempt finds it in the base and tries again. */
         blob_last_error(&error);
         memcpy(stays.text, error.text, sizeof stays.text);
+        e->attempt->arrived = true;
         writer_failed(w, e, &stays, false);
         return;
     }
@@ -237,7 +238,10 @@ static void writer_ends_attempt(wbstore *w, wb_entry *e, uint32_t written, const
     } else if (out->fate == WB_FATE_PARK) {
         writer_parks(w, e, out);
     } else {
-        w->deleted++;
+        if (e->attempt->arrived) /* gone: by our own hand, whose answer was lost, or by another's */
+            w->sent++;
+        else
+            w->deleted++;
         wb_entry_ends(w, e, written);
     }
 }
