@@ -147,6 +147,7 @@ static void a_delete_given_up_just_as_its_turn_comes_lets_the_blob_be_sent(void 
 {
     wbrig *r = *state;
     photo_finish f;
+    blob_address other;
 
     wbrig_start(r);
     for (unsigned i = 0; i < 200; i++) {
@@ -154,6 +155,8 @@ static void a_delete_given_up_just_as_its_turn_comes_lets_the_blob_be_sent(void 
         wbrig_call first, second;
 
         inside_unstage(&s);
+        other = wbrig_put(r, "what the base takes"); /* or five failures in a row would make it look down */
+        inside_until_state(r->w, blob_address_key(&other), 0);
         test_ok(blob_ctx_new(&f.ctx, NULL));
         f.gate = faultstore_add(r->base,
                                 &(faultstore_fault){.ops = FAULT_DELETE, .action = FAULT_HOLD, .status = BLOB_DENIED});
