@@ -276,7 +276,7 @@ static void do_put(worker *me, key_state *k, blob_ctx *ctx)
     rc = end(me, wbstore_put(the.w, ctx, k->key, k->data, flags));
     if (present && flags == 0 && rc == 0)
         broken("put without replace put a key that is there");
-    put_was(k, begun, rc == 0 || (rc == BLOB_EXISTS && k->mode == PUTS));
+    put_was(k, begun, rc == 0);
 }
 
 static void do_delete(worker *me, key_state *k, blob_ctx *ctx)
