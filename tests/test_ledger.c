@@ -140,6 +140,58 @@ static void a_parked_blob_holds_up_the_safe_ticket_and_nobody_else(void **state)
     assert_int_equal(wb_ledger_safe_ticket(l, 2), 2);
 }
 
+static void each_parked_blob_is_told_of_once_for_each_time_oldest_first(void **state)
+{
+    wb_ledger *l = *state;
+    wb_entry *e[9];
+    char key[2] = "a";
+
+    for (unsigned i = 0; i < 9; i++, key[0]++)
+        e[i] = join(l, key, i + 1);
+    assert_null(wb_ledger_untold(l));
+    wb_ledger_move(l, e[4], WBSTORE_PARKED);
+    wb_ledger_move(l, e[6], WBSTORE_PARKED);
+    wb_ledger_move(l, e[2], WBSTORE_PARKED);
+    assert_ptr_equal(wb_ledger_untold(l), e[2]);
+    assert_ptr_equal(wb_ledger_untold(l), e[4]);
+    wb_ledger_move(l, e[1], WBSTORE_PARKED); /* before those that were told of */
+    wb_ledger_move(l, e[7], WBSTORE_PARKED);
+    wb_ledger_move(l, e[6], WBSTORE_QUEUED); /* parked no more */
+    assert_ptr_equal(wb_ledger_untold(l), e[1]);
+    assert_ptr_equal(wb_ledger_untold(l), e[7]);
+    assert_null(wb_ledger_untold(l));
+    wb_ledger_move(l, e[4], WBSTORE_QUEUED);
+    wb_ledger_move(l, e[4], WBSTORE_PARKED); /* once more */
+    wb_ledger_move(l, e[3], WBSTORE_PARKED);
+    wb_ledger_leave(l, e[3]); /* the next one to be told of */
+    assert_ptr_equal(wb_ledger_untold(l), e[4]);
+    assert_null(wb_ledger_untold(l));
+}
+
+static void a_blob_that_joins_late_stands_where_its_ticket_stands(void **state)
+{
+    wb_ledger *l = *state;
+    wb_entry *resumed = join(l, "resumed", 0), *two = join(l, "two", 2), *five = join(l, "five", 5);
+    wb_entry *one, *three, *six;
+
+    assert_ptr_equal(wb_ledger_next(l, 0, false), resumed);
+    wb_ledger_move(l, resumed, WBSTORE_SENDING);
+    wb_ledger_move(l, two, WBSTORE_SENDING);
+    assert_ptr_equal(wb_ledger_next(l, 0, false), five);
+    three = join(l, "three", 3);
+    assert_ptr_equal(wb_ledger_next(l, 0, false), three);
+    one = join(l, "one", 1);
+    six = join(l, "six", 6);
+    assert_ptr_equal(l->active.head, resumed);
+    assert_ptr_equal(resumed->next, one);
+    assert_ptr_equal(one->next, two);
+    assert_ptr_equal(two->next, three);
+    assert_ptr_equal(three->next, five);
+    assert_ptr_equal(five->next, six);
+    assert_ptr_equal(l->active.tail, six);
+    assert_ptr_equal(wb_ledger_next(l, 0, false), one);
+}
+
 static void a_blob_whose_key_is_let_go_is_sent_in_its_turn(void **state)
 {
     wb_ledger *l = *state;
@@ -224,6 +276,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(resumed_blobs_come_before_every_ticket_in_the_order_of_resuming, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(a_parked_blob_holds_up_the_safe_ticket_and_nobody_else, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(each_parked_blob_is_told_of_once_for_each_time_oldest_first, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_blob_that_joins_late_stands_where_its_ticket_stands, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_blob_whose_key_is_let_go_is_sent_in_its_turn, set_up, tear_down),
         cmocka_unit_test_setup_teardown(who_has_waited_long_enough_comes_before_the_queued, set_up, tear_down),
         cmocka_unit_test_setup_teardown(probing_takes_the_queued_first_then_whoever_has_waited_longest, set_up,

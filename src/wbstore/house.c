@@ -11,7 +11,6 @@
 #include <string.h>
 
 #define HOUSE_STUCK_MS 10
-#define HOUSE_TELL_MAX 8
 
 static void house_resume(wbstore *w)
 {
@@ -57,48 +56,29 @@ static void house_tell_turn(wbstore *w)
     house_call(w, &event);
 }
 
-typedef struct parked_news {
-    int status;
-    size_t key_size;
-    unsigned char key[BLOB_KEY_MAX];
-    char text[sizeof((blob_error *)0)->text];
-} parked_news;
-
-static void house_tell_parked(wbstore *w)
+static void house_tell_parked(wbstore *w, const wb_entry *e)
 {
-    parked_news news[HOUSE_TELL_MAX];
-    size_t count = 0;
+    char text[sizeof e->attempt->text];
+    unsigned char key[BLOB_KEY_MAX];
+    wbstore_event event = {.kind = WBSTORE_EVENT_PARKED, .status = e->attempt->status, .text = text};
 
-    for (wb_entry *e = w->ledger.parked.head; e != NULL && count < HOUSE_TELL_MAX; e = e->next) {
-        if (!e->untold)
-            continue;
-        e->untold = false;
-        news[count].status = e->attempt->status;
-        news[count].key_size = e->key_size;
-        memcpy(news[count].key, e->key, e->key_size);
-        memcpy(news[count].text, e->attempt->text, sizeof news[count].text);
-        count++;
-    }
-    if (count == 0)
-        w->parked_untold = 0; /* those that were left are parked no more */
-    for (size_t i = 0; i < count; i++) {
-        wbstore_event event = {.kind = WBSTORE_EVENT_PARKED,
-                               .key = blob_key_of(news[i].key, news[i].key_size),
-                               .status = news[i].status,
-                               .text = news[i].text};
-        house_call(w, &event);
-    }
+    memcpy(text, e->attempt->text, sizeof text);
+    memcpy(key, e->key, e->key_size);
+    event.key = blob_key_of(key, e->key_size);
+    house_call(w, &event);
 }
 
 /* Tells one piece of news. False: there is none. */
 static bool house_tells(wbstore *w)
 {
+    const wb_entry *parked;
+
     if (w->options.on_event == NULL)
         return false;
     if (w->base_turns_told != w->base_turns) {
         house_tell_turn(w);
-    } else if (w->parked_untold > 0) {
-        house_tell_parked(w);
+    } else if ((parked = wb_ledger_untold(&w->ledger)) != NULL) {
+        house_tell_parked(w, parked);
     } else if (w->drained_untold) {
         w->drained_untold = false;
         house_call(w, &(wbstore_event){.kind = WBSTORE_EVENT_DRAINED, .text = ""});

@@ -133,6 +133,30 @@ static void parked_insert(wb_ledger *l, wb_entry *e)
         at = at->prev;
     list_insert_after(&l->parked, at, e);
     l->parked_blobs++;
+    e->untold = true;
+    if (l->untold == NULL || e->order < l->untold->order)
+        l->untold = e;
+}
+
+static void parked_remove(wb_ledger *l, wb_entry *e)
+{
+    if (l->untold == e)
+        l->untold = e->next;
+    list_remove(&l->parked, e);
+    l->parked_blobs--;
+    e->untold = false;
+}
+
+wb_entry *wb_ledger_untold(wb_ledger *l)
+{
+    wb_entry *e = l->untold;
+
+    while (e != NULL && !e->untold)
+        e = e->next;
+    l->untold = e != NULL ? e->next : NULL;
+    if (e != NULL)
+        e->untold = false;
+    return e;
 }
 
 void wb_ledger_free_to_send(wb_ledger *l, wb_entry *e)
@@ -253,9 +277,7 @@ static void ledger_let_go(wb_ledger *l, wb_entry *e)
         heap_remove(l, e->attempt);
         break;
     case WBSTORE_PARKED:
-        list_remove(&l->parked, e);
-        l->parked_blobs--;
-        e->untold = false;
+        parked_remove(l, e);
         break;
     default:
         break;

@@ -63,6 +63,7 @@ typedef struct wb_ledger {
 
     wb_list active;         /* QUEUED, SENDING and WAITING entries in order */
     wb_list parked;         /* PARKED entries in order */
+    wb_entry *untold;       /* no parked entry before it is untold; NULL: none is */
     wb_entry *resumed_last; /* the last active entry that was resumed */
     wb_entry *cursor;       /* no entry before it is QUEUED and free to be sent */
     uint64_t resumed;       /* blobs resumed so far: they come before every ticket */
@@ -114,6 +115,7 @@ void wb_ledger_free_to_send(wb_ledger *l, wb_entry *e); /* call when the hand on
  * base that is down, another blob each time: the oldest queued, else the one that has waited longest. It stays as it
  * is. */
 wb_entry *wb_ledger_next(wb_ledger *l, int64_t now_ns, bool probing);
+wb_entry *wb_ledger_untold(wb_ledger *l); /* the first that is parked and not told of, from here on it is; or NULL */
 int64_t wb_ledger_due_ns(const wb_ledger *l); /* when the first of those who wait is due; WB_NEVER: nobody waits */
 void wb_ledger_all_due(wb_ledger *l, int64_t now_ns); /* costs as much as there are who wait */
 

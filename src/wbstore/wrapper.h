@@ -73,7 +73,6 @@ struct wbstore {
     unsigned resume_tries;                /* l */
     int64_t resume_due_ns;                /* l when it is tried next */
     bool drained_untold;                  /* l */
-    uint64_t parked_untold;               /* l how many parked entries no event has told of */
     uint64_t base_turns, base_turns_told; /* l how often the base went down (odd) or up (even) */
 
     /* writer.c */

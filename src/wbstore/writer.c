@@ -215,8 +215,6 @@ static void writer_parks(wbstore *w, wb_entry *e, const wb_outcome *out)
     attempt_failed(w, e, out->status, out->text);
     wb_ledger_move(&w->ledger, e, WBSTORE_PARKED);
     e->vouched = false; /* from here on, retried or not: the next put writes it over */
-    e->untold = true;
-    w->parked_untold++;
     wb_house_wake(w);
     wb_entry_settled(w, e);
 }
