@@ -39,6 +39,11 @@ int wb_check_key(blob_key key)
     return 0;
 }
 
+int wb_check_listed(blob_key key)
+{
+    return wb_check_key(key) == 0 ? 0 : blob_fail(-EIO, 0, "the buffer lists a key of %zu bytes", key.size);
+}
+
 /* ---- telling ---- */
 
 void wb_house_wake(wbstore *w)

@@ -102,9 +102,10 @@ static int stretch_read_buffer(void *arg, blob_key key, uint64_t size)
 {
     stretch *s = arg;
     page_key *to = &s->page[s->count];
+    int rc = wb_check_listed(key);
 
-    if (stretch_skips(s, key))
-        return 0;
+    if (rc != 0 || stretch_skips(s, key))
+        return rc;
     to->size = size;
     to->key_size = key.size;
     if (key.size > 0)

@@ -20,6 +20,8 @@ static int take_up_key(void *arg, blob_key key, uint64_t listed_size)
     int rc = wb_closed(w), ended;
 
     (void)listed_size;
+    if (rc == 0)
+        rc = wb_check_listed(key);
     if (rc != 0)
         return rc;
     pthread_mutex_lock(&w->lock);

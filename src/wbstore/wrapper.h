@@ -113,6 +113,7 @@ int wb_may_wait(wbstore *w);
  * */
 int wb_wait(wbstore *w, blob_ctx *ctx, pthread_cond_t *cond);
 int wb_check_key(blob_key key);
+int wb_check_listed(blob_key key); /* of a listing of the buffer, before anything is made of it */
 /* Telling those who wait; lock held. */
 void wb_entry_settled(wbstore *w, wb_entry *e); /* it left the ledger, or was parked */
 /* The blob that e stood for is in the base or deleted. If a put has stored bytes since `written`, that is another blob,
