@@ -93,6 +93,29 @@ static void a_put_that_waits_for_room_hears_of_a_removal_whose_answer_was_lost(v
     assert_true(wbrig_in_base(r, &a));
 }
 
+/* The housekeeper, who adds a writer when those at work are stuck, lists the buffer, and that takes its time. */
+static void an_upload_that_hangs_holds_up_no_other_while_the_buffer_is_being_listed(void **state)
+{
+    wbrig *r = *state;
+    faultstore_rule *upload = faultstore_hold(r->base, FAULT_PUT, NULL, FAULT_BEFORE), *listing[2];
+
+    for (unsigned i = 0; i < 2; i++)
+        listing[i] = faultstore_add(
+            r->buf,
+            &(faultstore_fault){.ops = FAULT_LIST, .action = FAULT_HOLD, .when = FAULT_DURING, .after_keys = i + 1});
+    wbrig_buffer(r, "one");
+    wbrig_buffer(r, "two");
+    wbrig_buffer(r, "three");
+    wbrig_start(r);
+    faultstore_wait_held(listing[0], 1);
+    faultstore_wait_held(upload, 1);
+    faultstore_lift(listing[0]);
+    faultstore_wait_held(listing[1], 1);
+    faultstore_wait_held(upload, 2);
+    wbrig_put(r, "four");
+    faultstore_wait_held(upload, 3);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, inside_set_up, wbrig_tear_down)
 
 int main(void)
@@ -101,6 +124,7 @@ int main(void)
         TEST(a_buffer_that_fails_during_an_outage_is_not_asked_in_a_hot_loop),
         TEST(an_upload_that_was_called_off_is_no_failure_of_the_base),
         TEST(a_put_that_waits_for_room_hears_of_a_removal_whose_answer_was_lost),
+        TEST(an_upload_that_hangs_holds_up_no_other_while_the_buffer_is_being_listed),
     };
 
     return cmocka_run_group_tests_name("neither busy nor stuck", tests, NULL, NULL);

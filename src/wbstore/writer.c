@@ -138,7 +138,7 @@ static void writers_wake(wbstore *w, unsigned start_max, bool harder)
 
 void wb_unlock_and_work(wbstore *w)
 {
-    writers_wake(w, w->writers == 0 ? 1 : 0, false);
+    writers_wake(w, w->resuming || w->writers == 0 ? 1 : 0, false);
 }
 
 void wb_unlock_and_work_harder(wbstore *w)
