@@ -93,6 +93,36 @@ static void a_put_that_waits_for_room_hears_of_a_removal_whose_answer_was_lost(v
     assert_true(wbrig_in_base(r, &a));
 }
 
+/* The only room is taken by a put that waits for a delete of its key to be through: it will make room in its turn. */
+static void a_put_that_waits_for_its_turn_is_worth_waiting_for(void **state)
+{
+    wbrig *r = *state;
+    blob_address first = wbrig_address("first"), a = wbrig_address("text");
+    faultstore_rule *upload = inside_hold(r->base, FAULT_PUT, &first), *removal;
+    wbrig_call delete, puts[2];
+
+    r->options.buffer_blobs_max = 1;
+    wbrig_start(r);
+    inside_until_resumed(r->w);
+    wbrig_put(r, "first");
+    faultstore_wait_held(upload, 1);
+    inside_put(&puts[0], r, NULL, "text");
+    inside_until_room_waiters(r->w, 1);
+    removal = inside_hold(r->buf, FAULT_DELETE, &a);
+    inside_delete(&delete, r, NULL, &a);
+    faultstore_wait_held(removal, 1);
+    faultstore_lift(upload);
+    inside_until_room_waiters(r->w, 0);
+    inside_put(&puts[1], r, NULL, "more text");
+    inside_until_room_waiters(r->w, 1);
+    faultstore_lift(removal);
+    test_status(wbrig_end(&delete), BLOB_NOT_FOUND);
+    test_ok(wbrig_end(&puts[0]));
+    test_ok(wbrig_end(&puts[1]));
+    test_ok(wbstore_sync(r->w, NULL));
+    assert_int_equal(inside_stats(r).sent, 3);
+}
+
 /* The housekeeper, who adds a writer when those at work are stuck, lists the buffer, and that takes its time. */
 static void an_upload_that_hangs_holds_up_no_other_while_the_buffer_is_being_listed(void **state)
 {
@@ -124,6 +154,7 @@ int main(void)
         TEST(a_buffer_that_fails_during_an_outage_is_not_asked_in_a_hot_loop),
         TEST(an_upload_that_was_called_off_is_no_failure_of_the_base),
         TEST(a_put_that_waits_for_room_hears_of_a_removal_whose_answer_was_lost),
+        TEST(a_put_that_waits_for_its_turn_is_worth_waiting_for),
         TEST(an_upload_that_hangs_holds_up_no_other_while_the_buffer_is_being_listed),
     };
 

@@ -208,6 +208,19 @@ static put_step put_next_step(const put_request *r, const wb_entry *e)
     return put_is_pending(e) || r->reserved ? PUT_WRITE : PUT_RESERVE;
 }
 
+/* Who waits for room may count on what is being removed, and on us after that. */
+static int put_wait_turn(put_request *r)
+{
+    wbstore *w = r->w;
+    int rc;
+
+    w->writing++;
+    rc = wb_wait(w, r->ctx, &w->turn);
+    w->writing--;
+    wb_room_changed(w);
+    return rc;
+}
+
 /* One round, lock held. *again: what it waited for has come. */
 static int put_round(put_request *r, bool *again)
 {
@@ -227,7 +240,7 @@ static int put_round(put_request *r, bool *again)
             return put_through(r);
         r->reserved = rc == 0;
     } else if (step == PUT_WAIT) {
-        rc = wb_wait(w, r->ctx, &w->turn);
+        rc = put_wait_turn(r);
         waited = true;
     }
     if (rc != 0 || waited) {

@@ -59,7 +59,7 @@ struct wbstore {
     /* room.c */
     wb_room_waiter *room_head, *room_tail;   /* l who waits for room, in order */
     uint64_t reserved_blobs, reserved_bytes; /* l by puts that are not pending yet */
-    uint64_t writing;                        /* l puts that are in the buffer's put now */
+    uint64_t writing;                        /* l puts that are in the buffer's put, or wait for their turn */
     uint64_t releases;                       /* l how often something left the buffer */
 
     /* wait.c */
