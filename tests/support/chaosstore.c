@@ -36,7 +36,9 @@ static bool cs_chance(chaos_call *call, unsigned of_1000)
 
 static int cs_failure(chaos_call *call)
 {
-    static const int failures[] = {-EIO, -ETIMEDOUT, BLOB_UNAVAILABLE};
+    static const int failures[] = {-EIO,        -ETIMEDOUT,       -ECANCELED,  BLOB_UNAVAILABLE, BLOB_CORRUPT,
+                                   BLOB_CLOSED, BLOB_UNSUPPORTED, -EDEADLK,    -12345678,        1,
+                                   -EIO,        -ETIMEDOUT,       BLOB_DENIED, BLOB_UNAVAILABLE, -EBUSY};
 
     return failures[test_random_below(&call->rng, sizeof failures / sizeof failures[0])];
 }
@@ -80,7 +82,14 @@ static int cs_begin(chaos_call *call, blob_store *s, blob_ctx *ctx)
 
 static int cs_end(chaos_call *call, int rc)
 {
-    return rc == 0 && cs_chance(call, call->now.fail_after) ? blob_fail(cs_failure(call), 0, "chaos, after") : rc;
+    int failure;
+
+    if (rc != 0 || !cs_chance(call, call->now.fail_after))
+        return rc;
+    do
+        failure = cs_failure(call);
+    while (failure == BLOB_DENIED); /* that would be a refusal */
+    return blob_fail(failure, 0, "chaos, after");
 }
 
 static int cs_get(blob_store *s, blob_ctx *ctx, blob_key key, blob **out)

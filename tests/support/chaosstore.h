@@ -1,6 +1,7 @@
 /* chaosstore.h - a store that wraps another and fails by chance, for stress runs: calls fail before or after they took
- * effect, hang for a while, heed their context or not. It keeps to the contract of a store all the same: after a
- * refusal nothing has changed, "not found" is never a lie, and nothing takes effect after its call has returned. */
+ * effect, with statuses that make sense or none, hang for a while, heed their context or not. It keeps to the contract
+ * of a store in what matters: after a refusal nothing has changed, "not found" and "exists" are never lies, and nothing
+ * takes effect after its call has returned. */
 #ifndef CHAOSSTORE_H
 #define CHAOSSTORE_H
 
