@@ -238,13 +238,13 @@ static void *watch_it_grow(void *arg)
     growth *g = arg;
     unsigned before = 0;
 
-    while (!g->done) {
+    do {
         g->expected = 0;
         if (wbstore_pending(g->r->w, follow, g) != 0 || g->expected < before)
             g->broken = true;
         before = g->expected;
         g->snapshots++;
-    }
+    } while (!g->done);
     return NULL;
 }
 

@@ -180,7 +180,7 @@ static void *watch_the_balance(void *arg)
     load *l = arg;
     wbstore_stats before = {.accepted = 0};
 
-    while (!l->done) {
+    do {
         wbstore_stats s = wbrig_stats(l->r);
         if (s.accepted + s.resumed != s.sent + s.deleted + s.pending_blobs || s.parked > s.pending_blobs ||
             s.in_flight > s.pending_blobs - s.parked || (s.pending_blobs == 0 && s.pending_bytes != 0) ||
@@ -189,7 +189,7 @@ static void *watch_the_balance(void *arg)
             l->broken = true;
         before = s;
         l->snapshots++;
-    }
+    } while (!l->done);
     return NULL;
 }
 
