@@ -1,5 +1,5 @@
 /* test_memstore.c - the store in memory: its index and its pool, beyond the contract (test_conform_stores). */
-#include "memstore/index.h"
+#include "memstore/pool.h"
 #include "testutil.h"
 
 #include <errno.h>
@@ -119,38 +119,43 @@ static blob_key model_key(test_rng *rng, unsigned char *room)
     return blob_key_of(room, size);
 }
 
-static void model_same(const mem_index *index, const model *m)
+static void drop(void *item)
 {
-    mem_place place = {0, 0};
-    blob **at;
+    blob_unref(item);
+}
+
+static void model_same(const wb_index *index, const model *m)
+{
+    wb_place place = {0, 0};
+    void **at;
     size_t i = 0;
 
-    for (; (at = wb_mem_index_at(index, place)) != NULL; i++, place = wb_mem_index_next(index, place)) {
+    for (; (at = wb_index_at(index, place)) != NULL; i++, place = wb_index_next(index, place)) {
         assert_true(i < m->count);
         assert_ptr_equal(*at, m->blobs[i]);
     }
     assert_int_equal(i, m->count);
 }
 
-static void model_step(test_rng *rng, mem_index *index, model *m, bool growing)
+static void model_step(test_rng *rng, wb_index *index, model *m, bool growing)
 {
     unsigned char room[16];
     blob_key key = model_key(rng, room);
-    mem_place place;
+    wb_place place;
     bool found, add = test_random_below(rng, 10) < (growing ? 7 : 3);
     size_t at = model_find(m, key, &found);
 
-    assert_int_equal(wb_mem_index_find(index, key, &place), found);
+    assert_int_equal(wb_index_find(index, key, &place), found);
     if (!found && add && m->count < MODEL_KEYS) {
         blob *b;
-        test_ok(wb_mem_blob_new(index->pool, &b, key, blob_view_of(NULL, 0)));
-        test_ok(wb_mem_index_insert(index, place, b));
+        test_ok(wb_mem_blob_new(index->arg, &b, key, blob_view_of(NULL, 0)));
+        test_ok(wb_index_insert(index, place, b));
         memmove(&m->blobs[at + 1], &m->blobs[at], (m->count - at) * sizeof m->blobs[0]);
         m->blobs[at] = b;
         m->count++;
     } else if (found && !add) {
-        assert_ptr_equal(*wb_mem_index_at(index, place), m->blobs[at]);
-        wb_mem_index_remove(index, place);
+        assert_ptr_equal(*wb_index_at(index, place), m->blobs[at]);
+        wb_index_remove(index, place);
         blob_unref(m->blobs[at]);
         m->count--;
         memmove(&m->blobs[at], &m->blobs[at + 1], (m->count - at) * sizeof m->blobs[0]);
@@ -160,7 +165,7 @@ static void model_step(test_rng *rng, mem_index *index, model *m, bool growing)
 static void the_index_agrees_with_a_sorted_array(void **state)
 {
     wb_mem_pool *pool = wb_mem_pool_new();
-    mem_index index = {.pool = pool};
+    wb_index index = {.kind = &wb_mem_index_kind, .arg = pool};
     model *m = calloc(1, sizeof *m);
     test_rng rng = {.state = 20261122};
     (void)state;
@@ -173,7 +178,7 @@ static void the_index_agrees_with_a_sorted_array(void **state)
             model_same(&index, m);
     }
     model_same(&index, m);
-    wb_mem_index_free(&index);
+    wb_index_free(&index, drop);
     wb_mem_pool_close(pool);
     free(m);
 }
@@ -181,46 +186,46 @@ static void the_index_agrees_with_a_sorted_array(void **state)
 static void keys_that_come_in_order_leave_full_leaves(void **state)
 {
     wb_mem_pool *pool = wb_mem_pool_new();
-    mem_index index = {.pool = pool};
+    wb_index index = {.kind = &wb_mem_index_kind, .arg = pool};
     (void)state;
 
     for (unsigned i = 0; i < 3200; i++) {
         unsigned char key[2] = {(unsigned char)(i >> 8), (unsigned char)i};
-        mem_place place;
+        wb_place place;
         blob *b;
         test_ok(wb_mem_blob_new(pool, &b, blob_key_of(key, 2), blob_view_of(NULL, 0)));
-        assert_false(wb_mem_index_find(&index, blob_key_of(key, 2), &place));
-        test_ok(wb_mem_index_insert(&index, place, b));
+        assert_false(wb_index_find(&index, blob_key_of(key, 2), &place));
+        test_ok(wb_index_insert(&index, place, b));
     }
     assert_int_equal(index.leaves, 100);
-    wb_mem_index_free(&index);
+    wb_index_free(&index, drop);
     wb_mem_pool_close(pool);
 }
 
 static void sparse_leaves_are_joined(void **state)
 {
     wb_mem_pool *pool = wb_mem_pool_new();
-    mem_index index = {.pool = pool};
+    wb_index index = {.kind = &wb_mem_index_kind, .arg = pool};
     (void)state;
 
     for (unsigned pass = 0; pass < 2; pass++) {
         for (unsigned i = 0; i < 6400; i++) {
             unsigned char key[2] = {(unsigned char)(i >> 8), (unsigned char)i};
-            mem_place place;
-            bool found = wb_mem_index_find(&index, blob_key_of(key, 2), &place);
+            wb_place place;
+            bool found = wb_index_find(&index, blob_key_of(key, 2), &place);
             blob *b;
             assert_int_equal(found, pass);
             if (!found) {
                 test_ok(wb_mem_blob_new(pool, &b, blob_key_of(key, 2), blob_view_of(NULL, 0)));
-                test_ok(wb_mem_index_insert(&index, place, b));
+                test_ok(wb_index_insert(&index, place, b));
             } else if (i % 64 != 0) {
-                blob_unref(*wb_mem_index_at(&index, place));
-                wb_mem_index_remove(&index, place);
+                blob_unref(*wb_index_at(&index, place));
+                wb_index_remove(&index, place);
             }
         }
     }
     assert_in_range(index.leaves, 1, 20); /* 100 keys; two neighbours hold more than half a leaf */
-    wb_mem_index_free(&index);
+    wb_index_free(&index, drop);
     wb_mem_pool_close(pool);
 }
 

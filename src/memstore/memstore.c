@@ -6,7 +6,8 @@
  *
  * A blob is copied once, by put, outside the lock; get hands out a reference to that copy. A listing copies a few keys
  * at a time out of a lane and calls back with no lock held. */
-#include "memstore/index.h"
+#include "blob/index.h"
+#include "memstore/pool.h"
 #include "blob/store.h"
 
 #include <errno.h>
@@ -22,7 +23,7 @@
 
 typedef struct mem_lane {
     _Alignas(64) pthread_mutex_t lock;
-    mem_index index; /* by lock */
+    wb_index index; /* by lock */
 } mem_lane;
 
 typedef struct memstore {
@@ -47,12 +48,12 @@ static mem_lane *mem_lane_of(memstore *m, blob_key key)
 static int mem_get(blob_store *s, blob_ctx *ctx, blob_key key, blob **out)
 {
     mem_lane *lane = mem_lane_of(mem_of(s), key);
-    mem_place place;
+    wb_place place;
 
     (void)ctx;
     pthread_mutex_lock(&lane->lock);
-    if (wb_mem_index_find(&lane->index, key, &place))
-        *out = blob_ref(*wb_mem_index_at(&lane->index, place));
+    if (wb_index_find(&lane->index, key, &place))
+        *out = blob_ref(*wb_index_at(&lane->index, place));
     pthread_mutex_unlock(&lane->lock);
     return *out != NULL ? 0 : BLOB_NOT_FOUND;
 }
@@ -60,22 +61,23 @@ static int mem_get(blob_store *s, blob_ctx *ctx, blob_key key, blob **out)
 static int mem_put(blob_store *s, blob_ctx *ctx, blob_key key, blob_view data, unsigned flags)
 {
     mem_lane *lane = mem_lane_of(mem_of(s), key);
-    blob *added, *unneeded = NULL, **at;
-    mem_place place;
-    int rc = wb_mem_blob_new(lane->index.pool, &added, key, data);
+    blob *added, *unneeded = NULL;
+    void **at;
+    wb_place place;
+    int rc = wb_mem_blob_new(lane->index.arg, &added, key, data);
 
     (void)ctx;
     if (rc != 0)
         return rc;
     pthread_mutex_lock(&lane->lock);
-    if (!wb_mem_index_find(&lane->index, key, &place)) {
-        rc = wb_mem_index_insert(&lane->index, place, added);
+    if (!wb_index_find(&lane->index, key, &place)) {
+        rc = wb_index_insert(&lane->index, place, added);
         if (rc == 0)
             atomic_fetch_add(&mem_of(s)->count, 1);
         else
             unneeded = added;
     } else if ((flags & BLOB_REPLACE) != 0) {
-        at = wb_mem_index_at(&lane->index, place);
+        at = wb_index_at(&lane->index, place);
         unneeded = *at;
         *at = added;
     } else {
@@ -91,14 +93,14 @@ static int mem_delete(blob_store *s, blob_ctx *ctx, blob_key key, unsigned flags
 {
     mem_lane *lane = mem_lane_of(mem_of(s), key);
     blob *gone = NULL;
-    mem_place place;
+    wb_place place;
 
     (void)ctx;
     (void)flags;
     pthread_mutex_lock(&lane->lock);
-    if (wb_mem_index_find(&lane->index, key, &place)) {
-        gone = *wb_mem_index_at(&lane->index, place);
-        wb_mem_index_remove(&lane->index, place);
+    if (wb_index_find(&lane->index, key, &place)) {
+        gone = *wb_index_at(&lane->index, place);
+        wb_index_remove(&lane->index, place);
         atomic_fetch_sub(&mem_of(s)->count, 1);
     }
     pthread_mutex_unlock(&lane->lock);
@@ -111,14 +113,14 @@ static int mem_delete(blob_store *s, blob_ctx *ctx, blob_key key, unsigned flags
 static int mem_size(blob_store *s, blob_ctx *ctx, blob_key key, uint64_t *out)
 {
     mem_lane *lane = mem_lane_of(mem_of(s), key);
-    mem_place place;
+    wb_place place;
     bool found;
 
     (void)ctx;
     pthread_mutex_lock(&lane->lock);
-    found = wb_mem_index_find(&lane->index, key, &place);
+    found = wb_index_find(&lane->index, key, &place);
     if (found)
-        *out = (*wb_mem_index_at(&lane->index, place))->size;
+        *out = ((const blob *)*wb_index_at(&lane->index, place))->size;
     pthread_mutex_unlock(&lane->lock);
     return found ? 0 : BLOB_NOT_FOUND;
 }
@@ -139,19 +141,19 @@ typedef struct mem_listed {
 /* Copies up to MEM_PAGE entries from key on, key itself only if `inclusive`. */
 static size_t mem_read_page(mem_lane *lane, blob_key key, bool inclusive, mem_listed *page)
 {
-    mem_place place;
+    wb_place place;
     size_t count = 0;
-    blob **at;
+    void **at;
 
     pthread_mutex_lock(&lane->lock);
-    if (wb_mem_index_find(&lane->index, key, &place) && !inclusive)
-        place = wb_mem_index_next(&lane->index, place);
-    for (; count < MEM_PAGE && (at = wb_mem_index_at(&lane->index, place)) != NULL; count++) {
+    if (wb_index_find(&lane->index, key, &place) && !inclusive)
+        place = wb_index_next(&lane->index, place);
+    for (; count < MEM_PAGE && (at = wb_index_at(&lane->index, place)) != NULL; count++) {
         blob_key found = wb_mem_blob_key(*at);
-        page[count].size = (*at)->size;
+        page[count].size = ((const blob *)*at)->size;
         page[count].key_size = found.size;
         memcpy(page[count].key, found.data, found.size);
-        place = wb_mem_index_next(&lane->index, place);
+        place = wb_index_next(&lane->index, place);
     }
     pthread_mutex_unlock(&lane->lock);
     return count;
@@ -194,10 +196,15 @@ static int mem_list(blob_store *s, blob_ctx *ctx, blob_key start, blob_list_fn *
     return rc;
 }
 
+static void mem_drop(void *item)
+{
+    blob_unref(item);
+}
+
 static void mem_free(memstore *m, size_t lanes)
 {
     for (size_t i = 0; i < lanes; i++) {
-        wb_mem_index_free(&m->lanes[i].index);
+        wb_index_free(&m->lanes[i].index, mem_drop);
         pthread_mutex_destroy(&m->lanes[i].lock);
     }
     for (size_t i = 0; i < MEM_POOLS; i++)
@@ -249,7 +256,8 @@ int blob_memstore_new(blob_store **out)
             mem_free(m, i);
             return blob_fail(-rc, 0, "cannot make the locks of a memory store");
         }
-        m->lanes[i].index.pool = m->pools[i % MEM_POOLS];
+        m->lanes[i].index.kind = &wb_mem_index_kind;
+        m->lanes[i].index.arg = m->pools[i % MEM_POOLS];
     }
     *out = &m->store;
     return 0;

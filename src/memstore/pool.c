@@ -209,7 +209,7 @@ wb_mem_pool *wb_mem_pool_new(void)
 static void pool_free(wb_mem_pool *p)
 {
     slab_empty(&p->headers, false, POOL_HEADER_SIZE);
-    slab_empty(&p->leaves, false, WB_MEM_LEAF_SIZE);
+    slab_empty(&p->leaves, false, WB_INDEX_LEAF_SIZE);
     for (size_t i = 0; i < POOL_CLASSES; i++)
         slab_empty(&p->payloads[i], false, pool_class_size(i));
     pthread_mutex_destroy(&p->lock);
@@ -317,19 +317,29 @@ int wb_mem_blob_new(wb_mem_pool *p, blob **out, blob_key key, blob_view data)
     return 0;
 }
 
-void *wb_mem_leaf_take(wb_mem_pool *p)
+static void *pool_leaf_new(void *arg)
 {
+    wb_mem_pool *p = arg;
     void *leaf;
 
     pthread_mutex_lock(&p->lock);
-    leaf = slab_take(&p->leaves, WB_MEM_LEAF_SIZE);
+    leaf = slab_take(&p->leaves, WB_INDEX_LEAF_SIZE);
     pthread_mutex_unlock(&p->lock);
     return leaf;
 }
 
-void wb_mem_leaf_give(wb_mem_pool *p, void *leaf)
+static void pool_leaf_free(void *arg, void *leaf)
 {
+    wb_mem_pool *p = arg;
+
     pthread_mutex_lock(&p->lock);
-    slab_give(&p->leaves, leaf, WB_MEM_LEAF_SIZE);
+    slab_give(&p->leaves, leaf, WB_INDEX_LEAF_SIZE);
     pthread_mutex_unlock(&p->lock);
 }
+
+static blob_key pool_key(const void *item)
+{
+    return wb_mem_blob_key(item);
+}
+
+const wb_index_kind wb_mem_index_kind = {.key = pool_key, .leaf_new = pool_leaf_new, .leaf_free = pool_leaf_free};

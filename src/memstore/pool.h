@@ -3,6 +3,7 @@
 #define WB_MEMSTORE_POOL_H
 
 #include "blob/blob.h"
+#include "blob/index.h"
 
 typedef struct wb_mem_pool wb_mem_pool;
 
@@ -19,9 +20,7 @@ static inline blob_key wb_mem_blob_key(const blob *b)
     return blob_key_of(placed->room, placed->body.note);
 }
 
-/* Records of WB_MEM_LEAF_SIZE bytes. */
-#define WB_MEM_LEAF_SIZE 520
-void *wb_mem_leaf_take(wb_mem_pool *p); /* NULL: no memory */
-void wb_mem_leaf_give(wb_mem_pool *p, void *leaf);
+/* An index of such blobs, with its leaves in the pool that is its arg. */
+extern const wb_index_kind wb_mem_index_kind;
 
 #endif

@@ -1,12 +1,12 @@
-/* index.c - a two-level sorted array: fences over leaves, leaves over blobs.
+/* index.c - a two-level sorted array: fences over leaves, leaves over items.
  *
  *     fences   [ prefix | leaf ] [ prefix | leaf ] ...      sorted; prefix is that of the leaf's first key
- *     leaf     count, prefixes[32], blobs[32]               sorted; never empty
+ *     leaf     count, prefixes[32], items[32]               sorted; never empty
  *
  * A key's prefix is its first eight bytes as a big-endian number, zeroes behind a shorter key, so most steps of a
- * search compare two integers and touch neither blob nor key; only equal prefixes look at the keys. The prefixes stand
- * apart from the blobs, and a leaf is fetched from memory whole, all its lines at once, before the search begins. */
-#include "memstore/index.h"
+ * search compare two integers and touch neither item nor key; only equal prefixes look at the keys. The prefixes stand
+ * apart from the items, and a leaf is fetched from memory whole, all its lines at once, before the search begins. */
+#include "blob/index.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -14,18 +14,18 @@
 
 #define INDEX_LEAF_MAX 32
 
-struct mem_leaf {
+struct wb_leaf {
     uint64_t prefixes[INDEX_LEAF_MAX];
-    blob *blobs[INDEX_LEAF_MAX];
+    void *items[INDEX_LEAF_MAX];
     size_t count;
 };
 
-_Static_assert(sizeof(mem_leaf) == WB_MEM_LEAF_SIZE, "the pool's leaf records are made to measure");
+_Static_assert(sizeof(wb_leaf) == WB_INDEX_LEAF_SIZE, "leaves are made to measure");
 
-typedef struct mem_fence {
+typedef struct wb_fence {
     uint64_t prefix;
-    mem_leaf *leaf;
-} mem_fence;
+    wb_leaf *leaf;
+} wb_fence;
 
 static uint64_t index_prefix(blob_key key)
 {
@@ -40,22 +40,23 @@ static uint64_t index_prefix(blob_key key)
 }
 
 /* The order of what stands in the slot and of the key sought. */
-static int index_compare(const mem_leaf *leaf, size_t slot, uint64_t prefix, blob_key key)
+static int index_compare(const wb_index *index, const wb_leaf *leaf, size_t slot, uint64_t prefix, blob_key key)
 {
     if (leaf->prefixes[slot] != prefix)
         return leaf->prefixes[slot] < prefix ? -1 : 1;
-    return blob_key_compare(wb_mem_blob_key(leaf->blobs[slot]), key);
+    return blob_key_compare(index->kind->key(leaf->items[slot]), key);
 }
 
 /* The last leaf whose first key is not above the key; the first leaf if all are. */
-static size_t index_find_leaf(const mem_index *index, uint64_t prefix, blob_key key)
+static size_t index_find_leaf(const wb_index *index, uint64_t prefix, blob_key key)
 {
     size_t low = 0, high = index->leaves;
 
     while (low < high) {
         size_t middle = low + (high - low) / 2;
-        const mem_fence *fence = &index->fences[middle];
-        bool above = fence->prefix != prefix ? fence->prefix > prefix : index_compare(fence->leaf, 0, prefix, key) > 0;
+        const wb_fence *fence = &index->fences[middle];
+        bool above =
+            fence->prefix != prefix ? fence->prefix > prefix : index_compare(index, fence->leaf, 0, prefix, key) > 0;
         if (above)
             high = middle;
         else
@@ -64,23 +65,23 @@ static size_t index_find_leaf(const mem_index *index, uint64_t prefix, blob_key 
     return low > 0 ? low - 1 : 0;
 }
 
-bool wb_mem_index_find(const mem_index *index, blob_key key, mem_place *place)
+bool wb_index_find(const wb_index *index, blob_key key, wb_place *place)
 {
     uint64_t prefix = index_prefix(key);
     size_t low = 0, high;
-    const mem_leaf *leaf;
+    const wb_leaf *leaf;
 
-    *place = (mem_place){0, 0};
+    *place = (wb_place){0, 0};
     if (index->leaves == 0)
         return false;
     place->leaf = index_find_leaf(index, prefix, key);
     leaf = index->fences[place->leaf].leaf;
-    for (size_t i = 0; i < sizeof leaf->prefixes + sizeof leaf->blobs; i += 64)
+    for (size_t i = 0; i < sizeof leaf->prefixes + sizeof leaf->items; i += 64)
         __builtin_prefetch((const unsigned char *)leaf + i);
     high = leaf->count;
     while (low < high) {
         size_t middle = low + (high - low) / 2;
-        int order = index_compare(leaf, middle, prefix, key);
+        int order = index_compare(index, leaf, middle, prefix, key);
         if (order == 0) {
             place->slot = middle;
             return true;
@@ -94,33 +95,33 @@ bool wb_mem_index_find(const mem_index *index, blob_key key, mem_place *place)
     return false;
 }
 
-blob **wb_mem_index_at(const mem_index *index, mem_place place)
+void **wb_index_at(const wb_index *index, wb_place place)
 {
     if (place.leaf >= index->leaves)
         return NULL;
     if (place.slot >= index->fences[place.leaf].leaf->count)
-        return place.leaf + 1 < index->leaves ? &index->fences[place.leaf + 1].leaf->blobs[0] : NULL;
-    return &index->fences[place.leaf].leaf->blobs[place.slot];
+        return place.leaf + 1 < index->leaves ? &index->fences[place.leaf + 1].leaf->items[0] : NULL;
+    return &index->fences[place.leaf].leaf->items[place.slot];
 }
 
-mem_place wb_mem_index_next(const mem_index *index, mem_place place)
+wb_place wb_index_next(const wb_index *index, wb_place place)
 {
     if (place.leaf < index->leaves && place.slot >= index->fences[place.leaf].leaf->count)
-        place = (mem_place){place.leaf + 1, 0}; /* between two leaves: what stands here is the next one's first */
+        place = (wb_place){place.leaf + 1, 0}; /* between two leaves: what stands here is the next one's first */
     place.slot++;
     return place;
 }
 
 /* A new empty leaf at that position among the fences. NULL: no memory. */
-static mem_leaf *index_add_leaf(mem_index *index, size_t at)
+static wb_leaf *index_add_leaf(wb_index *index, size_t at)
 {
-    mem_leaf *leaf = wb_mem_leaf_take(index->pool);
+    wb_leaf *leaf = index->kind->leaf_new(index->arg);
 
     if (leaf != NULL && index->leaves == index->room) {
         size_t room = index->room > 0 ? 2 * index->room : 4;
-        mem_fence *fences = room <= SIZE_MAX / sizeof *fences ? realloc(index->fences, room * sizeof *fences) : NULL;
+        wb_fence *fences = room <= SIZE_MAX / sizeof *fences ? realloc(index->fences, room * sizeof *fences) : NULL;
         if (fences == NULL) {
-            wb_mem_leaf_give(index->pool, leaf);
+            index->kind->leaf_free(index->arg, leaf);
             return NULL;
         }
         index->fences = fences;
@@ -129,59 +130,60 @@ static mem_leaf *index_add_leaf(mem_index *index, size_t at)
     if (leaf == NULL)
         return NULL;
     memmove(&index->fences[at + 1], &index->fences[at], (index->leaves - at) * sizeof *index->fences);
-    index->fences[at] = (mem_fence){.prefix = 0, .leaf = leaf};
+    index->fences[at] = (wb_fence){.prefix = 0, .leaf = leaf};
     index->leaves++;
     leaf->count = 0;
     return leaf;
 }
 
-static void index_drop_leaf(mem_index *index, size_t at)
+static void index_drop_leaf(wb_index *index, size_t at)
 {
-    wb_mem_leaf_give(index->pool, index->fences[at].leaf);
+    index->kind->leaf_free(index->arg, index->fences[at].leaf);
     index->leaves--;
     memmove(&index->fences[at], &index->fences[at + 1], (index->leaves - at) * sizeof *index->fences);
     if (index->leaves == 0) {
         free(index->fences);
-        index->fences = NULL; /* the pool is read without the lane's lock, so it is not even written its own value */
+        index->fences =
+            NULL; /* kind and arg may be read without the owner's lock: they are not even written their own value */
         index->room = 0;
     }
 }
 
-static void index_move_slots(mem_leaf *to, size_t to_slot, mem_leaf *from, size_t from_slot, size_t count)
+static void index_move_slots(wb_leaf *to, size_t to_slot, wb_leaf *from, size_t from_slot, size_t count)
 {
     memmove(&to->prefixes[to_slot], &from->prefixes[from_slot], count * sizeof to->prefixes[0]);
-    memmove(&to->blobs[to_slot], &from->blobs[from_slot], count * sizeof to->blobs[0]);
+    memmove(&to->items[to_slot], &from->items[from_slot], count * sizeof to->items[0]);
 }
 
-static void index_refence(mem_index *index, size_t at)
+static void index_refence(wb_index *index, size_t at)
 {
     index->fences[at].prefix = index->fences[at].leaf->prefixes[0];
 }
 
 /* Makes room at place in a full leaf. Keys that arrive in order leave full leaves behind, others half full ones. */
-static int index_split(mem_index *index, mem_place *place)
+static int index_split(wb_index *index, wb_place *place)
 {
-    mem_leaf *right = index_add_leaf(index, place->leaf + 1), *left = index->fences[place->leaf].leaf;
+    wb_leaf *right = index_add_leaf(index, place->leaf + 1), *left = index->fences[place->leaf].leaf;
     size_t keep = place->slot == INDEX_LEAF_MAX ? INDEX_LEAF_MAX : INDEX_LEAF_MAX / 2;
 
     if (right == NULL)
-        return blob_fail(-ENOMEM, 0, "no memory for the index of the memory store");
+        return blob_fail(-ENOMEM, 0, "no memory for the index of a store");
     right->count = INDEX_LEAF_MAX - keep;
     left->count = keep;
     index_move_slots(right, 0, left, keep, right->count);
     if (right->count > 0)
         index_refence(index, place->leaf + 1);
     if (place->slot > keep || keep == INDEX_LEAF_MAX)
-        *place = (mem_place){place->leaf + 1, place->slot - keep};
+        *place = (wb_place){place->leaf + 1, place->slot - keep};
     return 0;
 }
 
-int wb_mem_index_insert(mem_index *index, mem_place place, blob *b)
+int wb_index_insert(wb_index *index, wb_place place, void *item)
 {
-    mem_leaf *leaf;
+    wb_leaf *leaf;
 
     if (index->leaves == 0 && index_add_leaf(index, 0) == NULL)
-        return blob_fail(-ENOMEM, 0, "no memory for the index of the memory store");
+        return blob_fail(-ENOMEM, 0, "no memory for the index of a store");
     if (index->fences[place.leaf].leaf->count == INDEX_LEAF_MAX) {
         int rc = index_split(index, &place);
         if (rc != 0)
@@ -189,17 +191,17 @@ int wb_mem_index_insert(mem_index *index, mem_place place, blob *b)
     }
     leaf = index->fences[place.leaf].leaf;
     index_move_slots(leaf, place.slot + 1, leaf, place.slot, leaf->count - place.slot);
-    leaf->prefixes[place.slot] = index_prefix(wb_mem_blob_key(b));
-    leaf->blobs[place.slot] = b;
+    leaf->prefixes[place.slot] = index_prefix(index->kind->key(item));
+    leaf->items[place.slot] = item;
     leaf->count++;
     index_refence(index, place.leaf);
     return 0;
 }
 
 /* Joins a leaf with its right neighbour where both fit in half a leaf: sparse leaves must not hold on to memory. */
-static void index_join(mem_index *index, size_t at)
+static void index_join(wb_index *index, size_t at)
 {
-    mem_leaf *left, *right;
+    wb_leaf *left, *right;
 
     if (at + 1 >= index->leaves)
         return;
@@ -212,9 +214,9 @@ static void index_join(mem_index *index, size_t at)
     index_drop_leaf(index, at + 1);
 }
 
-void wb_mem_index_remove(mem_index *index, mem_place place)
+void wb_index_remove(wb_index *index, wb_place place)
 {
-    mem_leaf *leaf = index->fences[place.leaf].leaf;
+    wb_leaf *leaf = index->fences[place.leaf].leaf;
 
     leaf->count--;
     index_move_slots(leaf, place.slot, leaf, place.slot + 1, leaf->count - place.slot);
@@ -228,14 +230,14 @@ void wb_mem_index_remove(mem_index *index, mem_place place)
         index_join(index, place.leaf - 1);
 }
 
-void wb_mem_index_free(mem_index *index)
+void wb_index_free(wb_index *index, void (*drop)(void *item))
 {
     for (size_t i = 0; i < index->leaves; i++) {
-        mem_leaf *leaf = index->fences[i].leaf;
-        for (size_t slot = 0; slot < leaf->count; slot++)
-            blob_unref(leaf->blobs[slot]);
-        wb_mem_leaf_give(index->pool, leaf);
+        wb_leaf *leaf = index->fences[i].leaf;
+        for (size_t slot = 0; drop != NULL && slot < leaf->count; slot++)
+            drop(leaf->items[slot]);
+        index->kind->leaf_free(index->arg, leaf);
     }
     free(index->fences);
-    *index = (mem_index){.pool = index->pool};
+    *index = (wb_index){.kind = index->kind, .arg = index->arg};
 }
