@@ -83,16 +83,26 @@ void cli_escape(FILE *to, const char *text); /* control characters made visible 
 void cli_json_string(FILE *to, const char *text);
 int cli_flush(cli *c); /* standard output: 0, or CLI_FAILED, said once. Call it right after printing */
 
+/* scheme.c: what the command can do with each kind of store. A kind that cannot do something has NULL there. */
+typedef struct cli_scheme {
+    const char *prefix; /* of its names, with the colon */
+    const char *form;   /* how to write them, for messages */
+    int (*open)(blob_store **out, const char *dir);
+    int (*open_reading)(blob_store **out, const char *dir); /* beside a host that has it open, where that can be */
+    int (*oldest_ms)(blob_store *s, const char *dir, blob_ctx *ctx, int64_t *out); /* age; -1: not known, or no blob */
+} cli_scheme;
+extern const cli_scheme cli_schemes[];
+extern const size_t cli_schemes_count;
+
 /* url.c: stores by name. */
 typedef struct cli_place {
     const char *url; /* as given */
     const char *dir;
+    const cli_scheme *scheme;
 } cli_place;
 int cli_place_parse(cli *c, const char *what, const char *url, cli_place *out); /* 0 or CLI_USAGE */
-int cli_place_open(const cli_place *place, blob_store **out);
-bool cli_place_missing(const cli_place *place); /* there is nothing of that name */
-bool cli_place_same(const cli_place *a, const cli_place *b);
-int64_t cli_place_age_ms(const cli_place *place, blob_key key); /* since the blob was written; -1: not known */
+bool cli_place_missing(const cli_place *place);                                 /* there is nothing of that name */
+bool cli_place_same(const char *dir, const char *other);
 
 /* idle.c: the base for commands that read. Opened when first asked, sends nothing. */
 int cli_idle_new(blob_store **out, const cli_place *place);
@@ -100,6 +110,7 @@ int cli_idle_new(blob_store **out, const cli_place *place);
 /* session.c: the stores of a run. */
 typedef enum cli_mode {
     CLI_BUFFER_ONLY, /* no base, no wrapper; cas is the buffer with content addresses */
+    CLI_LOOKING,     /* the buffer alone, to read: beside a host that has it open, where the buffer allows that */
     CLI_READING,     /* a wrapper over both that sends nothing */
     CLI_SENDING      /* a wrapper over both that does its work */
 } cli_mode;
@@ -107,7 +118,7 @@ typedef struct cli_session {
     cli *c;
     cli_place buffer_place, base_place;
     blob_store *buffer, *base, *cas;
-    wbstore *w; /* NULL in CLI_BUFFER_ONLY */
+    wbstore *w; /* NULL without a base; cas too in CLI_LOOKING */
 } cli_session;
 /* 0, or an exit code, said but not noted. Close it in any case. */
 int cli_session_open(cli_session *s, cli *c, cli_mode mode);

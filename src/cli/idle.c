@@ -25,7 +25,7 @@ static int idle_inner(blob_store *s, blob_store **out)
     int rc;
 
     pthread_mutex_lock(&idle->lock);
-    if (idle->inner == NULL && idle->error.status == 0 && cli_place_open(&idle->place, &idle->inner) != 0)
+    if (idle->inner == NULL && idle->error.status == 0 && idle->place.scheme->open(&idle->inner, idle->place.dir) != 0)
         blob_last_error(&idle->error);
     *out = idle->inner;
     rc = idle->error.status;

@@ -2,7 +2,8 @@
  *
  *   sending   wrapper( hashcas( base ), buffer )
  *   reading   wrapper( hashcas( idle( base ) ), buffer )
- *   buffer    hashcas( buffer ) */
+ *   buffer    hashcas( buffer )
+ *   looking   buffer */
 #include "cli/cli.h"
 
 #include <stdlib.h>
@@ -45,10 +46,15 @@ static int session_wrap(cli_session *s, bool sending)
 
 static int session_two(const cli_session *s)
 {
-    if (!cli_place_same(&s->base_place, &s->buffer_place))
+    if (!cli_place_same(s->base_place.dir, s->buffer_place.dir))
         return 0;
     cli_say(s->c, "--base and --buffer are the same folder: give two");
     return CLI_USAGE;
+}
+
+static bool session_has_base(cli_mode mode)
+{
+    return mode == CLI_READING || mode == CLI_SENDING;
 }
 
 static int session_places(cli_session *s, cli_mode mode)
@@ -59,11 +65,24 @@ static int session_places(cli_session *s, cli_mode mode)
 
     if ((rc = session_place(c, "--buffer", o->buffer, "WBSTORE_BUFFER", &s->buffer_place)) != 0)
         return rc;
-    if (mode == CLI_BUFFER_ONLY)
+    if (!session_has_base(mode))
         return 0;
     if ((rc = session_place(c, "--base", o->base, "WBSTORE_BASE", &s->base_place)) != 0)
         return rc;
     return session_two(s);
+}
+
+static int session_buffer(cli_session *s, cli_mode mode)
+{
+    const cli_place *place = &s->buffer_place;
+    int rc;
+
+    if (s->c->verb->needs_buffer && cli_place_missing(place)) {
+        cli_say(s->c, "%s: no such folder, so nothing waits there: check --buffer", place->url);
+        return CLI_FAILED;
+    }
+    rc = (mode == CLI_LOOKING ? place->scheme->open_reading : place->scheme->open)(&s->buffer, place->dir);
+    return rc == 0 ? 0 : session_failed(s, place->url, rc);
 }
 
 int cli_session_open(cli_session *s, cli *c, cli_mode mode)
@@ -74,17 +93,13 @@ int cli_session_open(cli_session *s, cli *c, cli_mode mode)
     s->c = c;
     if ((rc = session_places(s, mode)) != 0)
         return rc;
-    if (c->verb->needs_buffer && cli_place_missing(&s->buffer_place)) {
-        cli_say(c, "%s: no such folder, so nothing waits there: check --buffer", s->buffer_place.url);
-        return CLI_FAILED;
-    }
-    if ((rc = cli_place_open(&s->buffer_place, &s->buffer)) != 0)
-        return session_failed(s, s->buffer_place.url, rc);
+    if ((rc = session_buffer(s, mode)) != 0 || mode == CLI_LOOKING)
+        return rc;
     /* Two names of one folder may show only now that the folder is there. */
-    if (mode != CLI_BUFFER_ONLY && (rc = session_two(s)) != 0)
+    if (session_has_base(mode) && (rc = session_two(s)) != 0)
         return rc;
     if (mode == CLI_SENDING)
-        rc = cli_place_open(&s->base_place, &s->base);
+        rc = s->base_place.scheme->open(&s->base, s->base_place.dir);
     else if (mode == CLI_READING)
         rc = cli_idle_new(&s->base, &s->base_place);
     if (rc != 0)
@@ -92,7 +107,7 @@ int cli_session_open(cli_session *s, cli *c, cli_mode mode)
     rc = blob_hashcas_new(&s->cas, s->base != NULL ? s->base : s->buffer, blob_hash_sha256());
     if (rc != 0)
         return session_failed(s, "starting", rc);
-    return mode == CLI_BUFFER_ONLY ? 0 : session_wrap(s, mode == CLI_SENDING);
+    return session_has_base(mode) ? session_wrap(s, mode == CLI_SENDING) : 0;
 }
 
 static void session_close_store(cli_session *s, blob_store **store, const char *what)

@@ -48,7 +48,6 @@ static int status_look(void *arg, blob_key key, uint64_t size)
 {
     status_report *r = arg;
     cli *c = r->s->c;
-    int64_t age = cli_place_age_ms(&r->s->buffer_place, key);
     blob *b = NULL;
     int rc;
 
@@ -57,8 +56,6 @@ static int status_look(void *arg, blob_key key, uint64_t size)
     r->blobs++;
     if (size != UINT64_MAX)
         r->bytes += size;
-    if (age > r->oldest_ms)
-        r->oldest_ms = age;
     rc = blob_store_get(r->s->buffer, c->ctx, key, &b);
     if (rc == 0 && !cli_key_matches(key, b))
         rc = blob_fail(BLOB_CORRUPT, 0, "its bytes do not hash to its address");
@@ -119,11 +116,13 @@ void cli_status(cli *c)
     int rc;
 
     r.end = &r.parked;
-    if ((rc = cli_session_open(&s, c, CLI_BUFFER_ONLY)) != 0) {
+    if ((rc = cli_session_open(&s, c, CLI_LOOKING)) != 0) {
         cli_worsen(c, rc);
         goto out;
     }
-    rc = blob_store_list(s.buffer, c->ctx, blob_key_of(NULL, 0), status_look, &r);
+    rc = s.buffer_place.scheme->oldest_ms(s.buffer, s.buffer_place.dir, c->ctx, &r.oldest_ms);
+    if (rc == 0)
+        rc = blob_store_list(s.buffer, c->ctx, blob_key_of(NULL, 0), status_look, &r);
     if (cli_ended(c))
         goto out;
     if (rc != 0) {
