@@ -21,85 +21,17 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static const char *fs_remedy(int error)
-{
-    switch (error) {
-    case EACCES:
-    case EPERM:
-        return "give this process the right to read and write there";
-    case EROFS:
-        return "make the file system writable";
-    case ENOSPC:
-    case EDQUOT:
-        return "free space or raise the quota";
-    case EMFILE:
-    case ENFILE:
-        return "raise the limit of open files";
-    case ENAMETOOLONG:
-        return "use a file system that can hold names of 129 characters";
-    case EXDEV:
-        return "keep the whole store on one file system";
-    case ENOENT:
-    case ESTALE:
-    case ENOTCONN:
-        return "was it moved, removed or unmounted?";
-    case ENOTDIR:
-    case EISDIR:
-    case ELOOP:
-        return "move away what is in its place";
-    default:
-        return "see to the disk and the file system";
-    }
-}
-
-static int fs_status(int error)
-{
-    switch (error) {
-    case EACCES:
-    case EPERM:
-    case EROFS:
-        return BLOB_DENIED;
-    case ENOSPC:
-    case EDQUOT:
-        return -ENOSPC;
-    case ENOENT: /* absent blobs do not come here: a folder that must be there is not */
-    case ESTALE:
-    case ENOTCONN:
-        return BLOB_UNAVAILABLE;
-    default:
-        return -error;
-    }
-}
+#include "blob/folder.h"
 
 static int fs_fail_as(int status, const fs_store *fs, int error, const char *what, const char *name)
 {
     return blob_fail(status, 0, "cannot %s %.100s/%.24s: %s; %s", what, fs->dir, name, blob_strerror(-error),
-                     fs_remedy(error));
+                     wb_folder_remedy(error));
 }
 
 int wb_fs_fail(const fs_store *fs, int error, const char *what, const char *name)
 {
-    return fs_fail_as(fs_status(error), fs, error, what, name);
-}
-
-int wb_fs_openat(int dir, const char *name, int flags, unsigned mode)
-{
-    int fd;
-
-    do
-        fd = openat(dir, name, flags | O_CLOEXEC, mode);
-    while (fd < 0 && errno == EINTR);
-    return fd;
-}
-
-int wb_fs_fsync(int fd)
-{
-    int rc;
-
-    do
-        rc = fsync(fd);
-    while (rc != 0 && errno == EINTR);
-    return rc;
+    return fs_fail_as(wb_folder_status(error), fs, error, what, name);
 }
 
 int wb_fs_fdatasync(int fd)
@@ -172,11 +104,11 @@ int wb_fs_folder_open(fs_store *fs, const fs_path *path, bool make, int *fd)
 {
     int rc;
 
-    *fd = wb_fs_openat(fs->root, path->folder, O_RDONLY | O_DIRECTORY, 0);
+    *fd = wb_folder_openat(fs->root, path->folder, O_RDONLY | O_DIRECTORY, 0);
     if (*fd < 0 && errno == ENOENT && make) {
         if ((rc = fs_folder_make(fs, path)) != 0)
             return rc;
-        *fd = wb_fs_openat(fs->root, path->folder, O_RDONLY | O_DIRECTORY, 0);
+        *fd = wb_folder_openat(fs->root, path->folder, O_RDONLY | O_DIRECTORY, 0);
     }
     if (*fd >= 0 || (!make && (errno == ENOENT || errno == ENOTDIR)))
         return 0;
@@ -193,9 +125,9 @@ static int fs_sync_between(fs_store *fs, const fs_path *path)
     memcpy(folder, path->folder, sizeof folder);
     while (rc == 0 && (end = strrchr(folder, '/')) != NULL) {
         *end = '\0';
-        if ((fd = wb_fs_openat(fs->root, folder, O_RDONLY | O_DIRECTORY, 0)) < 0)
+        if ((fd = wb_folder_openat(fs->root, folder, O_RDONLY | O_DIRECTORY, 0)) < 0)
             return fs_fail_as(-EIO, fs, errno, "open", folder);
-        if (wb_fs_fsync(fd) != 0)
+        if (wb_folder_fsync(fd) != 0)
             rc = wb_fs_sync_failed(fs, errno, path->fan, folder);
         close(fd);
     }
@@ -208,7 +140,7 @@ static int fs_sync_root(fs_store *fs, const fs_path *path)
 
     if (!atomic_load(&fs->unsynced[path->fan]))
         return 0;
-    if (wb_fs_fsync(fs->root) != 0) {
+    if (wb_folder_fsync(fs->root) != 0) {
         error = errno;
         atomic_store(&fs->failed[path->fan], error);
         return wb_fs_sync_failed(fs, error, FS_FAN_EMPTY, ".");
@@ -226,7 +158,7 @@ int wb_fs_folder_sync(fs_store *fs, const fs_path *path, int folder, bool chain)
 
     if (fs->no_sync)
         return 0;
-    if (wb_fs_fsync(folder) != 0)
+    if (wb_folder_fsync(folder) != 0)
         return wb_fs_sync_failed(fs, errno, path->fan, path->folder);
     if (chain && (rc = fs_sync_between(fs, path)) != 0)
         return rc;

@@ -5,6 +5,7 @@
  * instruction, after a crash too. Names change only under the lock of their shard, together with its count (see
  * walk.c). */
 #include "filestore/filestore.h"
+#include "blob/folder.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -54,7 +55,7 @@ static int fs_get(blob_store *s, blob_ctx *ctx, blob_key key, blob **out)
     int fd, rc;
 
     wb_fs_path(&path, key);
-    fd = wb_fs_openat(fs->root, path.text, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
+    fd = wb_folder_openat(fs->root, path.text, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
     if (fd < 0)
         return errno == ENOENT || errno == ENOTDIR || errno == ELOOP || errno == ENXIO
                    ? wb_fs_absent(fs)

@@ -1,13 +1,7 @@
 /* folder.c - opening and closing the store's folder.
  *
- * The folder and its parents are made if missing, from the top, each synced into its parent before the next is made: so
- * what a crash leaves of this is a chain whose last folder alone may not be lasting yet. That is why the parent of the
- * folder that was found is synced as well. A parent that cannot be opened for reading was not our work: whoever makes a
- * folder here opens its parent first.
- *
- * A lock on DIR/LOCK keeps out a second opener, in this process too: the lock belongs to the open file, not to the
- * process. LOCK is never removed; that it is still there, the same file, tells a missing blob from a missing store.
- * With the lock held, whatever is in DIR/tmp under a name of ours is left over from a crash.
+ * LOCK is never removed; that it is still there, the same file, tells a missing blob from a missing store. With the lock
+ * held, whatever is in DIR/tmp under a name of ours is left over from a crash.
  *
  * From here on everything is done relative to the folder's descriptor: it may be renamed while it is open. */
 #include "filestore/filestore.h"
@@ -15,108 +9,33 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-static int folder_sync_parent(fs_store *fs, int fd)
-{
-    int parent, rc = 0;
-
-    if (fs->no_sync)
-        return 0;
-    parent = wb_fs_openat(fd, "..", O_RDONLY | O_DIRECTORY, 0);
-    if (parent < 0)
-        return errno == EACCES || errno == EPERM ? 0 : wb_fs_fail(fs, errno, "open", "..");
-    if (wb_fs_fsync(parent) != 0)
-        rc = wb_fs_fail(fs, errno, "sync", "..");
-    close(parent);
-    return rc;
-}
-
-/* Makes `name` in the folder at, which may be a descriptor that cannot be read or synced. */
-static int folder_make_one(fs_store *fs, int at, const char *name)
-{
-    int fd = wb_fs_openat(at, ".", O_RDONLY | O_DIRECTORY, 0);
-    int rc = 0;
-
-    if (fd < 0)
-        return wb_fs_fail(fs, errno, "open", "..");
-    if (mkdirat(fd, name, 0777) != 0 && errno != EEXIST)
-        rc = wb_fs_fail(fs, errno, "make", "");
-    else if (!fs->no_sync && wb_fs_fsync(fd) != 0)
-        rc = wb_fs_fail(fs, errno, "sync", "..");
-    close(fd);
-    return rc;
-}
-
-/* Walks down dir, making what is missing. `names` is a copy of dir to cut up. */
-static int folder_make_all(fs_store *fs, char *names)
-{
-    char *rest = names, *name;
-    int at = wb_fs_openat(AT_FDCWD, names[0] == '/' ? "/" : ".", O_PATH | O_DIRECTORY, 0);
-    int next, rc = 0;
-    bool made = false;
-
-    if (at < 0)
-        return wb_fs_fail(fs, errno, "open", "");
-    while (rc == 0 && (name = strtok_r(rest, "/", &rest)) != NULL) {
-        next = wb_fs_openat(at, name, O_PATH | O_DIRECTORY, 0);
-        if (next < 0 && errno == ENOENT) {
-            if (!made && (rc = folder_sync_parent(fs, at)) != 0)
-                break;
-            made = true;
-            if ((rc = folder_make_one(fs, at, name)) != 0)
-                break;
-            next = wb_fs_openat(at, name, O_PATH | O_DIRECTORY, 0);
-        }
-        if (next < 0)
-            rc = wb_fs_fail(fs, errno, "open", "");
-        close(at);
-        at = next;
-    }
-    if (at >= 0)
-        close(at);
-    return rc;
-}
+#include "blob/folder.h"
 
 static int folder_open(fs_store *fs)
 {
-    char *names;
-    int rc;
+    wb_folder_trouble trouble;
+    int rc = wb_folder_open(fs->dir, true, !fs->no_sync, &fs->root, &trouble);
 
-    fs->root = wb_fs_openat(AT_FDCWD, fs->dir, O_RDONLY | O_DIRECTORY, 0);
-    if (fs->root >= 0)
-        return folder_sync_parent(fs, fs->root);
-    if (errno != ENOENT)
-        return wb_fs_fail(fs, errno, "open", "");
-    if ((names = strdup(fs->dir)) == NULL)
-        return blob_fail(-ENOMEM, 0, "no memory to open %.200s", fs->dir);
-    rc = folder_make_all(fs, names);
-    free(names);
-    if (rc != 0)
-        return rc;
-    fs->root = wb_fs_openat(AT_FDCWD, fs->dir, O_RDONLY | O_DIRECTORY, 0);
-    return fs->root >= 0 ? 0 : wb_fs_fail(fs, errno, "open", "");
+    return rc == 0 ? 0 : wb_fs_fail(fs, -rc, trouble.what, trouble.name);
 }
 
 static int folder_lock(fs_store *fs)
 {
+    wb_folder_trouble trouble;
     struct stat st;
-    int rc;
+    int rc = wb_folder_lock(fs->root, FS_LOCK, &fs->lock, &trouble);
 
-    fs->lock = wb_fs_openat(fs->root, FS_LOCK, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK, 0666);
-    if (fs->lock < 0)
-        return wb_fs_fail(fs, errno, "open", FS_LOCK);
-    do
-        rc = flock(fs->lock, LOCK_EX | LOCK_NB);
-    while (rc != 0 && errno == EINTR);
-    if (rc != 0 && errno == EWOULDBLOCK)
+    if (rc == -EBUSY)
         return blob_fail(-EBUSY, 0, "%.150s is open already, in this process or another; close it there first",
                          fs->dir);
-    if (rc != 0 || fstat(fs->lock, &st) != 0)
+    if (rc != 0)
+        return wb_fs_fail(fs, -rc, trouble.what, trouble.name);
+    if (fstat(fs->lock, &st) != 0)
         return wb_fs_fail(fs, errno, "lock", FS_LOCK);
     fs->lock_dev = st.st_dev;
     fs->lock_ino = st.st_ino;
@@ -137,7 +56,7 @@ static bool folder_is_leftover(int tmp, const char *name)
 static int folder_clean_tmp(fs_store *fs)
 {
     const struct dirent *entry;
-    int fd = wb_fs_openat(fs->tmp, ".", O_RDONLY | O_DIRECTORY, 0);
+    int fd = wb_folder_openat(fs->tmp, ".", O_RDONLY | O_DIRECTORY, 0);
     DIR *names = fd >= 0 ? fdopendir(fd) : NULL;
     int rc = 0;
 
@@ -164,13 +83,13 @@ int wb_fs_root_open(fs_store *fs)
         return rc;
     if (mkdirat(fs->root, FS_TMP, 0777) != 0 && errno != EEXIST)
         return wb_fs_fail(fs, errno, "make", FS_TMP);
-    fs->tmp = wb_fs_openat(fs->root, FS_TMP, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+    fs->tmp = wb_folder_openat(fs->root, FS_TMP, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
     if (fs->tmp < 0)
         return wb_fs_fail(fs, errno, "open", FS_TMP);
     if ((rc = folder_clean_tmp(fs)) != 0)
         return rc;
     /* Fan-out folders that an earlier process made and did not live to sync become lasting here. */
-    if (!fs->no_sync && wb_fs_fsync(fs->root) != 0)
+    if (!fs->no_sync && wb_folder_fsync(fs->root) != 0)
         return wb_fs_fail(fs, errno, "sync", "");
     return 0;
 }

@@ -4,6 +4,7 @@
  * if the name is there, or with BLOB_REPLACE by renaming it over what is there. Where two puts meet, the link decides;
  * the one that lost answers BLOB_EXISTS only after it has itself synced what the other one linked. */
 #include "filestore/filestore.h"
+#include "blob/folder.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -61,7 +62,7 @@ static int fs_write_tmp(fs_store *fs, blob_ctx *ctx, blob_view data, char name[F
 
     do {
         snprintf(name, FS_TMP_MAX, FS_TMP_PREFIX "%016" PRIx64, (uint64_t)atomic_fetch_add(&fs->next_tmp, 1));
-        fd = wb_fs_openat(fs->tmp, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0444);
+        fd = wb_folder_openat(fs->tmp, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0444);
     } while (fd < 0 && errno == EEXIST);
     if (fd < 0)
         return wb_fs_fail(fs, errno, "make", FS_TMP);
@@ -127,7 +128,7 @@ static int fs_sync_found(fs_store *fs, int folder, const fs_path *path)
 
     if (fs->no_sync)
         return 0;
-    fd = wb_fs_openat(folder, path->name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
+    fd = wb_folder_openat(folder, path->name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
     if (fd < 0)
         return errno == ENOENT ? 0 : wb_fs_fail(fs, errno, "open", path->text);
     if (wb_fs_fdatasync(fd) != 0)

@@ -10,6 +10,7 @@
  * links or removes a blob there corrects it under the same lock. So under the lock it is exact. A len is the sum at one
  * moment: it holds all locks while it adds. */
 #include "filestore/filestore.h"
+#include "blob/folder.h"
 #include "blob/store.h"
 
 #include <dirent.h>
@@ -60,7 +61,7 @@ static int walk_fail(const walk_folder *folder, const char *what)
 /* Opens the folder `name` in at. 0 and -1 if there is none. */
 static int walk_open(walk_folder *folder, int at, const char *name)
 {
-    folder->fd = wb_fs_openat(at, name, O_RDONLY | O_DIRECTORY, 0);
+    folder->fd = wb_folder_openat(at, name, O_RDONLY | O_DIRECTORY, 0);
     if (folder->fd >= 0 || errno == ENOENT || errno == ENOTDIR || errno == ELOOP)
         return 0;
     return walk_fail(folder, "open");
@@ -77,7 +78,7 @@ static int walk_open_fan(walk_folder *folder)
 static int walk_scan(const walk_folder *folder, walk_visit *visit, void *arg)
 {
     const struct dirent *entry;
-    int fd = wb_fs_openat(folder->fd, ".", O_RDONLY | O_DIRECTORY, 0);
+    int fd = wb_folder_openat(folder->fd, ".", O_RDONLY | O_DIRECTORY, 0);
     DIR *names = fd >= 0 ? fdopendir(fd) : NULL;
     fs_kind kind;
     size_t size;
