@@ -25,6 +25,7 @@
 #define WB_WRAPPER_H
 
 #include "blob/ctx.h"
+#include "blob/thread.h"
 #include "wbstore/fork.h"
 #include "wbstore/ledger.h"
 
@@ -161,7 +162,6 @@ void wb_send(wbstore *w, blob_ctx *ctx, blob_key key, blob_view data, bool verif
 
 /* ---- thread.c ---- */
 
-int wb_thread_start(pthread_t *thread, void *(*run)(void *), void *arg, size_t stack_bytes);
 void wb_thread_ends(wbstore *w); /* lock held */
 
 /* ---- writer.c ---- */
