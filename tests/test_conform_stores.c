@@ -29,6 +29,32 @@ static int open_filestore_no_sync(blob_store **out, const char *dir)
     return blob_filestore_open(out, dir, &options);
 }
 
+/* Segments and cache so small that the suite turns them over: rotation, stragglers, spares, reads from the disk. */
+static int open_logstore_as(blob_store **out, const char *dir, blob_logstore_sync sync)
+{
+    blob_logstore_options options = blob_logstore_options_default();
+
+    options.sync = sync;
+    options.segment_bytes = 64 << 10;
+    options.cache_bytes = 16 << 10;
+    return blob_logstore_open(out, dir, &options);
+}
+
+static int open_logstore(blob_store **out, const char *dir)
+{
+    return open_logstore_as(out, dir, BLOB_LOGSTORE_SYNC_EACH);
+}
+
+static int open_logstore_interval(blob_store **out, const char *dir)
+{
+    return open_logstore_as(out, dir, BLOB_LOGSTORE_SYNC_INTERVAL);
+}
+
+static int open_logstore_never(blob_store **out, const char *dir)
+{
+    return open_logstore_as(out, dir, BLOB_LOGSTORE_SYNC_NEVER);
+}
+
 static const struct kind {
     const char *name;
     int (*open)(blob_store **out, const char *dir);
@@ -37,6 +63,9 @@ static const struct kind {
     {"memstore", open_memstore, false},
     {"filestore", open_filestore, true},
     {"filestore without syncs", open_filestore_no_sync, false},
+    {"logstore", open_logstore, true},
+    {"logstore synced in time", open_logstore_interval, true},
+    {"logstore without syncs", open_logstore_never, false},
 };
 enum { KINDS = sizeof kinds / sizeof kinds[0] };
 

@@ -1,0 +1,460 @@
+/* batch.c - records into the active segment, and what happens when that fails.
+ *
+ *     | ... synced | tombstone put put . | large put      . | zeroes ahead
+ *                  ^ block               ^ block            ^ block
+ *
+ * A batch that follows a sync begins on a fresh block, so that a torn write of it touches nothing that was acknowledged;
+ * one that follows unsynced records goes on where they end, and writes their last block again. Small records are
+ * gathered in the stage and written together; large ones go to the disk from where they are. What is written is always
+ * whole blocks, so nothing has to be read for it.
+ *
+ * Small synced writes are quick into blocks that have been written before, and slow into others: so zeroes are written
+ * ahead of them, much at a time, in the run that is synced anyhow. Writes of up to LOG_DIRECT_MAX go past the page cache
+ * where they are synced at once (measured: a quarter quicker), larger ones through it (measured: up to twice as quick,
+ * for the system splits and overlaps them). Both ways never touch the same block unsynced, and one fdatasync is for both.
+ *
+ * When writing or syncing fails the segment is given up (rule 8): all that is in it and not synced, tombstones too, and
+ * the batch begin again in a new one, with the LSNs after the last synced one (rule 3). */
+#include "logstore/logstore.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- gathering ---- */
+
+void wb_log_batch_init(log_batch *b)
+{
+    *b = (log_batch){.first = NULL};
+    b->end = &b->first;
+}
+
+static blob_key item_key(const log_item *i)
+{
+    return i->entry != NULL ? wb_log_entry_key(i->entry) : blob_key_of(NULL, 0);
+}
+
+static bool item_has_record(const log_item *i)
+{
+    return i->kind != LOG_ITEM_SYNC && i->kind != LOG_ITEM_VOUCH && i->kind != LOG_ITEM_ROTATE;
+}
+
+static uint64_t item_bytes(const log_item *i)
+{
+    return wb_log_record_bytes(item_key(i).size, i->image != NULL ? i->image->size : 0);
+}
+
+static bool item_is_large(const log_item *i)
+{
+    return item_bytes(i) >= LOG_LARGE;
+}
+
+static uint64_t item_footer_bytes(const log_item *i)
+{
+    return item_has_record(i) ? LOG_FOOTER_ENTRY + item_key(i).size : 0;
+}
+
+uint64_t wb_log_item_bytes(const log_item *i)
+{
+    if (!item_has_record(i))
+        return 0;
+    return item_is_large(i) ? wb_log_round(item_bytes(i), LOG_BLOCK) : item_bytes(i);
+}
+
+void wb_log_batch_add(log_batch *b, log_item *i)
+{
+    i->next = NULL;
+    *b->end = i;
+    b->end = &i->next;
+    if (b->bytes == 0 && item_has_record(i))
+        b->bytes = LOG_BLOCK; /* the padding behind the small ones */
+    b->bytes += wb_log_item_bytes(i);
+    b->footer_bytes += item_footer_bytes(i);
+    b->puts = b->puts || i->kind == LOG_ITEM_PUT;
+    b->sync = b->sync || i->kind == LOG_ITEM_SYNC;
+    b->vouch = b->vouch || i->kind == LOG_ITEM_VOUCH;
+    b->rotate = b->rotate || i->kind == LOG_ITEM_ROTATE;
+}
+
+/* ---- writing ---- */
+
+static void iov_advance(struct iovec **iov, int *count, size_t done)
+{
+    while (*count > 0 && done >= (*iov)->iov_len) {
+        done -= (*iov)->iov_len;
+        ++*iov;
+        --*count;
+    }
+    if (*count > 0) {
+        (*iov)->iov_base = (unsigned char *)(*iov)->iov_base + done;
+        (*iov)->iov_len -= done;
+    }
+}
+
+int wb_log_write_all(logstore *l, int fd, struct iovec *iov, int count, uint64_t offset)
+{
+    iov_advance(&iov, &count, 0);
+    while (count > 0) {
+        ssize_t put = l->disk->ops->write(l->disk, fd, iov, count, offset);
+        if (put < 0)
+            return (int)put;
+        if (put == 0)
+            return -EIO;
+        offset += (uint64_t)put;
+        iov_advance(&iov, &count, (size_t)put);
+    }
+    return 0;
+}
+
+/* Zeroes behind what is about to be written, so that the next small batches find written blocks. */
+static uint64_t batch_ahead(const logstore *l, uint64_t end)
+{
+    const log_segment *s = l->active;
+
+    if (l->sync_mode != BLOB_LOGSTORE_SYNC_EACH || end <= s->written)
+        return 0;
+    return s->size - end < LOG_AHEAD ? s->size - end : LOG_AHEAD;
+}
+
+/* Whole blocks from aligned memory, and behind them `ahead` bytes of zeroes. */
+static int batch_write_blocks(logstore *l, unsigned char *from, size_t size, uint64_t offset, uint64_t ahead)
+{
+    log_segment *s = l->active;
+    struct iovec iov[1 + LOG_AHEAD / LOG_ZEROES];
+    int count = 1, rc;
+
+    iov[0] = (struct iovec){from, size};
+    for (uint64_t left = ahead; left > 0; count++) {
+        size_t some = left < LOG_ZEROES ? (size_t)left : LOG_ZEROES;
+        iov[count] = (struct iovec){l->zeroes, some};
+        left -= some;
+    }
+    rc = -EINVAL;
+    if (s->direct >= 0 && size <= LOG_DIRECT_MAX) {
+        rc = wb_log_write_all(l, s->direct, iov, count, offset);
+        if (rc == -EINVAL) { /* this file system takes it back */
+            (void)l->disk->ops->close(l->disk, s->direct);
+            s->direct = -1;
+            return batch_write_blocks(l, from, size, offset, ahead);
+        }
+    }
+    if (s->direct < 0 || size > LOG_DIRECT_MAX)
+        rc = wb_log_write_all(l, s->fd, iov, count, offset);
+    if (rc == 0 && s->written < offset + size + ahead)
+        s->written = offset + size + ahead;
+    return rc;
+}
+
+/* Writes the stage, which begins with the block that the tail was in; used: bytes in it. Padded with zeroes. */
+static int stage_write(logstore *l, uint64_t base, size_t used, bool ahead)
+{
+    size_t whole = (size_t)wb_log_round(used, LOG_BLOCK);
+
+    if (used == 0)
+        return 0;
+    memset(l->stage + used, 0, whole - used);
+    return batch_write_blocks(l, l->stage, whole, base, ahead ? batch_ahead(l, base + whole) : 0);
+}
+
+static void item_record(const logstore *l, const log_item *i, uint64_t offset, log_record *r)
+{
+    blob_key key = item_key(i);
+
+    *r = (log_record){.offset = offset, .lsn = l->next_lsn, .durable = l->durable, .key = key.data};
+    r->key_size = (uint8_t)key.size;
+    r->type = i->image != NULL ? LOG_PUT : i->kind == LOG_ITEM_NOTE ? LOG_NOTE : LOG_TOMBSTONE;
+    if (i->image != NULL) {
+        r->size = i->image->size;
+        r->crc = i->image->crc;
+        r->time_ms = i->image->time_ms;
+        r->flags = i->image->damaged ? LOG_FLAG_DAMAGED : 0;
+    }
+}
+
+/* Numbers a record whose place is known: its header goes to `to`, its entry to the footer. */
+static void batch_number(logstore *l, log_item *i, uint64_t offset, unsigned char *to)
+{
+    log_where where = {l->log_id, l->active->number};
+    log_record r;
+
+    i->offset = offset;
+    i->padding = 0;
+    item_record(l, i, offset, &r);
+    wb_log_record_encode(to, where, &r);
+    wb_log_footer_add(&l->footer, &r);
+    l->footer_records++;
+    l->next_lsn++;
+}
+
+static void stage_put(logstore *l, log_item *i, uint64_t offset, unsigned char *to)
+{
+    size_t bytes = (size_t)item_bytes(i), head = LOG_RECORD_HEADER + item_key(i).size;
+
+    if (i->image != NULL)
+        memcpy(to, i->image->record, head + (size_t)i->image->size);
+    else if (i->entry != NULL)
+        memcpy(to + LOG_RECORD_HEADER, i->entry->key, i->entry->key_size);
+    head += i->image != NULL ? (size_t)i->image->size : 0;
+    memset(to + head, 0, bytes - head);
+    batch_number(l, i, offset, to);
+}
+
+/* The last small record's padding belongs to it, in the footer too. */
+static void batch_pad(logstore *l, log_item *last, uint64_t padding)
+{
+    unsigned char *entry = l->footer.data + l->footer.size - LOG_FOOTER_ENTRY - item_key(last).size;
+
+    last->padding = (uint16_t)padding;
+    entry[6] = (unsigned char)padding;
+    entry[7] = (unsigned char)(padding >> 8);
+}
+
+static int batch_write_small(logstore *l, log_batch *b, bool large)
+{
+    uint64_t base = l->tail / LOG_BLOCK * LOG_BLOCK;
+    size_t used = (size_t)(l->tail - base);
+    log_item *last = NULL;
+    int rc;
+
+    for (log_item *i = b->first; i != NULL; i = i->next) {
+        size_t bytes = (size_t)item_bytes(i), whole = used / LOG_BLOCK * LOG_BLOCK;
+        if (!item_has_record(i) || item_is_large(i))
+            continue;
+        if (used + bytes > LOG_STAGE) {
+            if ((rc = batch_write_blocks(l, l->stage, whole, base, 0)) != 0)
+                return rc;
+            memmove(l->stage, l->stage + whole, used - whole);
+            base += whole;
+            used -= whole;
+        }
+        stage_put(l, i, base + used, l->stage + used);
+        used += bytes;
+        last = i;
+    }
+    if (last != NULL && (rc = stage_write(l, base, used, !large)) != 0)
+        return rc;
+    l->tail = base + used;
+    if (large || b->sync) {
+        if (last != NULL)
+            batch_pad(l, last, wb_log_round(used, LOG_BLOCK) - used);
+        l->tail = wb_log_round(l->tail, LOG_BLOCK);
+    } else {
+        memmove(l->stage, l->stage + used / LOG_BLOCK * LOG_BLOCK, used % LOG_BLOCK);
+    }
+    return 0;
+}
+
+static int batch_write_large(logstore *l, log_item *i)
+{
+    uint64_t bytes = item_bytes(i), padding = wb_log_round(bytes, LOG_BLOCK) - bytes;
+    struct iovec iov[2] = {{i->image->record, (size_t)bytes}, {l->zeroes, (size_t)padding}};
+    log_segment *s = l->active;
+    int rc;
+
+    batch_number(l, i, l->tail, i->image->record);
+    batch_pad(l, i, padding);
+    if ((rc = wb_log_write_all(l, s->fd, iov, 2, l->tail)) != 0)
+        return rc;
+    l->tail += bytes + padding;
+    if (s->written < l->tail)
+        s->written = l->tail;
+    return 0;
+}
+
+/* The voucher lies where the next batch will: it is overwritten once that says the same. Only after a crash it stays,
+ * for it is what cuts off the old tail (rule 4). */
+static int batch_write_vouch(logstore *l)
+{
+    log_where where = {l->log_id, l->active->number};
+    unsigned char *block = l->stage + LOG_STAGE;
+    log_record r = {.offset = wb_log_round(l->tail, LOG_BLOCK),
+                    .lsn = l->durable,
+                    .durable = l->durable,
+                    .time_ms = l->disk->ops->time_ms(l->disk),
+                    .type = LOG_VOUCH};
+    int rc;
+
+    if (l->durable + 1 != l->next_lsn)
+        return 0;
+    memset(block, 0, LOG_BLOCK);
+    wb_log_record_encode(block, where, &r);
+    /* Where there is no room the footer that is due next will say it. */
+    rc = wb_log_fits(l, LOG_BLOCK, 0) ? batch_write_blocks(l, block, LOG_BLOCK, r.offset, 0) : 0;
+    if (rc == 0 && l->recovering) {
+        rc = l->sync_mode != BLOB_LOGSTORE_SYNC_NEVER ? l->disk->ops->sync(l->disk, l->active->fd) : 0;
+        l->tail = l->synced_tail = r.offset + LOG_BLOCK;
+    }
+    if (rc == 0) {
+        pthread_mutex_lock(&l->lock);
+        l->vouched = l->durable;
+        pthread_mutex_unlock(&l->lock);
+    }
+    return rc;
+}
+
+static int batch_write_records(logstore *l, log_batch *b)
+{
+    bool large = false;
+    int rc;
+
+    for (const log_item *i = b->first; i != NULL; i = i->next)
+        large = large || (item_has_record(i) && item_is_large(i));
+    if ((rc = batch_write_small(l, b, large)) != 0)
+        return rc;
+    for (log_item *i = b->first; i != NULL; i = i->next)
+        if (item_has_record(i) && item_is_large(i) && (rc = batch_write_large(l, i)) != 0)
+            return rc;
+    return 0;
+}
+
+/* All up to the last LSN is on the disk. */
+static void batch_lasts(logstore *l)
+{
+    l->footer_synced = l->footer.size;
+    pthread_mutex_lock(&l->lock);
+    /* What the records of a batch say of those before them counts once they are on the disk themselves. */
+    l->vouched = l->durable;
+    l->durable = l->next_lsn - 1;
+    pthread_mutex_unlock(&l->lock);
+}
+
+int wb_log_sync(logstore *l)
+{
+    log_segment *s = l->active;
+    int rc;
+
+    if (s == NULL || l->durable + 1 == l->next_lsn)
+        return 0;
+    if (l->sync_mode != BLOB_LOGSTORE_SYNC_NEVER) {
+        if ((rc = l->disk->ops->sync(l->disk, s->fd)) != 0) {
+            s->failed = true;
+            return rc;
+        }
+        l->tail = l->synced_tail = wb_log_round(l->tail, LOG_BLOCK);
+    }
+    batch_lasts(l);
+    return 0;
+}
+
+/* ---- when it fails ---- */
+
+/* An item that brings a record of the failed segment to the next one; NULL in *out: there is nothing to bring. */
+static int rescue_one(logstore *l, log_segment *s, const log_record *r, log_item **out)
+{
+    blob_key key = blob_key_of(r->key, r->key_size);
+    log_item *i = *out = NULL;
+    log_entry *e;
+    int rc = 0;
+
+    if (r->type == LOG_NOTE || (i = wb_log_item_new(r->type == LOG_PUT ? LOG_ITEM_COPY : LOG_ITEM_LAZY)) == NULL)
+        return r->type == LOG_NOTE ? 0 : -ENOMEM;
+    if (r->type == LOG_TOMBSTONE) {
+        i->entry = wb_log_entry_new(key);
+        rc = i->entry != NULL ? 0 : -ENOMEM;
+    } else {
+        pthread_mutex_lock(&l->lock);
+        e = wb_log_find_locked(l, key);
+        if (e == NULL || e->segment != s || e->offset != r->offset || (e->flags & (LOG_BUSY | LOG_PENDING)) != 0) {
+            e = NULL; /* dead, or the batch itself is about it */
+        } else {
+            e->flags |= LOG_BUSY;
+            if ((i->image = e->image) != NULL)
+                (void)blob_ref(wb_log_image_blob(i->image));
+        }
+        pthread_mutex_unlock(&l->lock);
+        i->entry = e;
+        if (e != NULL && i->image == NULL)
+            rc = wb_log_image_load(l, s, r->offset, key, r->size, r->crc, &i->image);
+        if (e == NULL) {
+            free(i);
+            return 0;
+        }
+    }
+    *out = i;
+    return rc;
+}
+
+/* Puts what the failed segment has unsynced before what b has. */
+static int rescue(logstore *l, log_batch *b)
+{
+    log_segment *s = l->active;
+    size_t at = l->footer_synced;
+    log_batch all;
+    log_record r;
+    log_item *i;
+    int rc = 0;
+
+    wb_log_batch_init(&all);
+    while (rc == 0 && wb_log_footer_next(l->footer.data, l->footer_rescue, &at, &r)) {
+        rc = rescue_one(l, s, &r, &i);
+        if (i != NULL) {
+            i->taken = i->abandoned = true; /* nobody waits for it */
+            wb_log_batch_add(&all, i);
+        }
+    }
+    all.sync = b->sync;
+    for (log_item *next = b->first; (i = next) != NULL;) {
+        next = i->next;
+        wb_log_batch_add(&all, i);
+    }
+    all.sync = all.sync || l->sync_mode == BLOB_LOGSTORE_SYNC_EACH;
+    *b = all;
+    if (b->first == NULL)
+        b->end = &b->first;
+    return rc;
+}
+
+/* Begins again in another segment. */
+static int batch_again(logstore *l, log_batch *b, int rc)
+{
+    (void)wb_log_fail_name(l, rc, "write", l->active->number);
+    if ((rc = rescue(l, b)) != 0)
+        return rc;
+    l->next_lsn = l->durable + 1;
+    if ((rc = wb_log_rotate(l, b->bytes, b->footer_bytes, true)) != 0)
+        return rc;
+    if (!wb_log_bytes_reserve(&l->footer, (size_t)b->footer_bytes))
+        return -ENOMEM;
+    if ((rc = batch_write_records(l, b)) != 0)
+        return rc;
+    return b->sync ? wb_log_sync(l) : 0;
+}
+
+static int batch_write_first(logstore *l, log_batch *b)
+{
+    int rc;
+
+    if (b->rotate || (b->bytes > 0 && !wb_log_fits(l, b->bytes, b->footer_bytes)))
+        if ((rc = wb_log_rotate(l, b->bytes, b->footer_bytes, !b->puts)) != 0)
+            return rc;
+    if (!wb_log_bytes_reserve(&l->footer, (size_t)b->footer_bytes))
+        return blob_fail(-ENOMEM, 0, "no memory to write to %.150s", l->dir);
+    l->footer_rescue = l->footer.size;
+    if ((rc = batch_write_records(l, b)) == 0 && b->sync)
+        rc = wb_log_sync(l);
+    else if (rc == 0 && l->sync_mode == BLOB_LOGSTORE_SYNC_NEVER && !l->recovering)
+        batch_lasts(l); /* as much as it ever will */
+    if (rc == 0 && b->vouch && l->active != NULL)
+        rc = batch_write_vouch(l);
+    if (rc != 0)
+        l->active->failed = true;
+    return rc;
+}
+
+int wb_log_batch_write(logstore *l, log_batch *b)
+{
+    int rc;
+
+    l->footer_rescue = l->footer.size;
+    rc = batch_write_first(l, b);
+    if (rc == 0 || l->active == NULL || !l->active->failed)
+        return rc; /* done, or nothing was written */
+    rc = batch_again(l, b, rc);
+    if (rc != 0) {
+        l->active->failed = true;
+        wb_log_turn_read_only(l, "neither the segment in use nor a new one could be written");
+        rc = blob_fail(-EIO, 0, "%.150s cannot be written any more; see to the disk, then open it again", l->dir);
+    }
+    return rc;
+}

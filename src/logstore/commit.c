@@ -1,0 +1,347 @@
+/* commit.c - the queue of those who wait for a write, and who writes for all.
+ *
+ * Whoever finds nobody writing takes all that waits, writes and syncs it as one batch, and tells its owners; those who
+ * come meanwhile gather for the next one. There is no thread for it: the one who leads is one of those who wait. Waiters
+ * sleep on one of two conditions, by turns, so that the end of a batch wakes its own; one of the next batch's is then
+ * woken to lead it. A waiter that gives up while it may have been woken for that passes it on. */
+#include "logstore/logstore.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "blob/ctx.h"
+
+log_item *wb_log_item_new(log_kind kind)
+{
+    log_item *i = calloc(1, sizeof *i);
+
+    if (i != NULL)
+        i->kind = kind;
+    return i;
+}
+
+static void item_free(log_item *i)
+{
+    wb_log_image_drop(i->image);
+    free(i);
+}
+
+/* ---- what came of an item ---- */
+
+static void settle_moved_locked(logstore *l, log_entry *e, const log_item *i)
+{
+    e->segment = l->active;
+    e->offset = i->offset;
+    e->padding = i->padding;
+    e->flags = i->image->damaged ? LOG_DAMAGED : 0;
+}
+
+static void settle_put_locked(logstore *l, log_item *i)
+{
+    log_entry *e = i->entry;
+
+    if (i->old != NULL) {
+        wb_log_count_out_locked(l, i->old);
+        wb_log_exchange_locked(l, i->old, e);
+        free(i->old);
+    }
+    settle_moved_locked(l, e, i);
+    wb_log_count_in_locked(l, e);
+    wb_log_cache_add_locked(l, e, i->image);
+    i->image = NULL;
+}
+
+/* The entry keeps its place in the cache, or stays out of it. */
+static void settle_copy_locked(logstore *l, log_item *i)
+{
+    log_entry *e = i->entry;
+    log_segment *from = e->segment;
+    uint64_t bytes = wb_log_entry_bytes(e);
+
+    from->live_blobs--;
+    from->live_bytes -= bytes;
+    l->live_bytes -= bytes;
+    settle_moved_locked(l, e, i);
+    bytes = wb_log_entry_bytes(e);
+    e->segment->live_blobs++;
+    e->segment->live_bytes += bytes;
+    l->live_bytes += bytes;
+    if (from->live_blobs == 0 && from == l->oldest)
+        wb_log_keeper_wake_locked(l);
+}
+
+static void settle_done_locked(logstore *l, log_item *i)
+{
+    switch (i->kind) {
+    case LOG_ITEM_PUT:
+        settle_put_locked(l, i);
+        break;
+    case LOG_ITEM_COPY:
+        settle_copy_locked(l, i);
+        break;
+    case LOG_ITEM_DELETE:
+        wb_log_count_out_locked(l, i->entry);
+        wb_log_remove_locked(l, i->entry);
+        free(i->entry);
+        break;
+    case LOG_ITEM_LAZY:
+        free(i->entry);
+        break;
+    default:
+        break;
+    }
+}
+
+static void settle_undone_locked(logstore *l, log_item *i)
+{
+    switch (i->kind) {
+    case LOG_ITEM_PUT:
+        if (i->old != NULL)
+            i->old->flags &= (uint8_t)~LOG_BUSY;
+        else
+            wb_log_remove_locked(l, i->entry);
+        free(i->entry);
+        break;
+    case LOG_ITEM_COPY:
+    case LOG_ITEM_DELETE:
+        i->entry->flags &= (uint8_t)~LOG_BUSY;
+        break;
+    default:
+        break;
+    }
+}
+
+static void lazy_put_back_locked(logstore *l, log_item *i)
+{
+    if (l->read_only || i->entry == NULL) { /* in memory only from here on */
+        free(i->entry);
+        item_free(i);
+        return;
+    }
+    i->next = l->lazy;
+    l->lazy = i;
+    if (i->next == NULL)
+        l->lazy_end = &i->next;
+    l->lazy_count++;
+}
+
+static void settle_one_locked(logstore *l, log_item *i, int rc)
+{
+    if (i->kind == LOG_ITEM_LAZY && rc != 0) {
+        lazy_put_back_locked(l, i);
+        return;
+    }
+    if (i->kind == LOG_ITEM_PUT)
+        l->reserved_bytes -= wb_log_room_needed(i->entry->key_size, i->image->size);
+    if (rc == 0)
+        settle_done_locked(l, i);
+    else
+        settle_undone_locked(l, i);
+    i->entry = i->old = NULL;
+    i->rc = rc;
+    i->done = true;
+    if (i->abandoned || i->kind == LOG_ITEM_LAZY)
+        item_free(i);
+}
+
+/* ---- batches ---- */
+
+/* Room for the records of a batch in a fresh segment of the usual size. */
+static uint64_t batch_limit(const logstore *l)
+{
+    uint64_t room = l->segment_bytes - 4 * LOG_BLOCK;
+
+    return room < LOG_BATCH_MAX ? room : LOG_BATCH_MAX;
+}
+
+static bool batch_has_room(const logstore *l, const log_batch *b, const log_item *i)
+{
+    uint64_t more = wb_log_item_bytes(i) + LOG_FOOTER_ENTRY + BLOB_KEY_MAX;
+
+    return b->first == NULL || b->bytes + b->footer_bytes + more <= batch_limit(l);
+}
+
+static bool item_wants_sync(const logstore *l, const log_item *i)
+{
+    return l->sync_mode == BLOB_LOGSTORE_SYNC_EACH && !l->recovering &&
+           (i->kind == LOG_ITEM_PUT || i->kind == LOG_ITEM_DELETE || i->kind == LOG_ITEM_COPY);
+}
+
+static void batch_take_locked(logstore *l, log_batch *b, bool removals)
+{
+    log_item *i;
+
+    wb_log_batch_init(b);
+    while ((i = l->lazy) != NULL && batch_has_room(l, b, i)) {
+        if ((l->lazy = i->next) == NULL)
+            l->lazy_end = &l->lazy;
+        l->lazy_count--;
+        wb_log_batch_add(b, i);
+    }
+    for (log_item **at = &l->queue; (i = *at) != NULL;) {
+        if (removals && i->kind == LOG_ITEM_PUT) {
+            at = &i->next;
+            continue;
+        }
+        if (!batch_has_room(l, b, i))
+            break;
+        if ((*at = i->next) == NULL)
+            l->queue_end = at;
+        i->taken = true;
+        b->sync = b->sync || item_wants_sync(l, i);
+        wb_log_batch_add(b, i);
+    }
+}
+
+/* Takes back what is no put: there is no room for puts, but what makes room must go on. */
+static void batch_refuse_puts_locked(logstore *l, log_batch *b, int rc)
+{
+    log_item *next;
+
+    for (log_item *i = b->first; i != NULL; i = next) {
+        next = i->next;
+        if (i->kind == LOG_ITEM_PUT) {
+            settle_one_locked(l, i, rc);
+        } else if (i->kind == LOG_ITEM_LAZY) {
+            lazy_put_back_locked(l, i);
+        } else {
+            i->taken = false;
+            i->next = NULL;
+            *l->queue_end = i;
+            l->queue_end = &i->next;
+        }
+    }
+    wb_log_batch_init(b);
+}
+
+/* Writes one batch. True: it had puts that found no room, and what came with them waits again. */
+static bool write_one_locked(logstore *l, bool removals, unsigned *woken)
+{
+    blob_error error;
+    log_item *next;
+    log_batch b;
+    int rc = 0;
+
+    batch_take_locked(l, &b, removals);
+    l->parity ^= 1;
+    if (b.first != NULL && l->read_only) {
+        rc = wb_log_read_only_locked(l);
+    } else if (b.first != NULL) {
+        pthread_mutex_unlock(&l->lock);
+        rc = wb_log_batch_write(l, &b);
+        pthread_mutex_lock(&l->lock);
+    }
+    if (rc != 0) {
+        blob_last_error(&error);
+        memcpy(l->fail_text, error.text, sizeof l->fail_text - 1);
+        l->fail_text[sizeof l->fail_text - 1] = '\0';
+    }
+    for (log_item *i = b.first; i != NULL; i = i->next)
+        *woken |= 1u << i->parity;
+    if (rc == -ENOSPC && b.puts) {
+        batch_refuse_puts_locked(l, &b, rc);
+        return true;
+    }
+    for (log_item *i = b.first; i != NULL; i = next) {
+        next = i->next;
+        settle_one_locked(l, i, rc);
+    }
+    l->written_lsn = l->next_lsn - 1;
+    return false;
+}
+
+/* Writes what waits, as much as goes into one batch. The lock is not held meanwhile. */
+static void write_next_locked(logstore *l)
+{
+    unsigned woken = 0;
+
+    l->writing = true;
+    if (write_one_locked(l, false, &woken))
+        (void)write_one_locked(l, true, &woken);
+    l->writing = false;
+    l->batches++;
+    l->last_batch_ns = wb_now_ns();
+    for (unsigned parity = 0; parity < 2; parity++)
+        if ((woken & 1u << parity) != 0)
+            pthread_cond_broadcast(&l->committed[parity]);
+    if (l->settling > 0)
+        pthread_cond_broadcast(&l->settled);
+    if (l->queue != NULL)
+        pthread_cond_signal(&l->committed[l->queue->parity]);
+    wb_log_keeper_idle_locked(l);
+}
+
+/* ---- waiting ---- */
+
+static void withdraw_locked(logstore *l, log_item *item, int rc)
+{
+    for (log_item **at = &l->queue; *at != NULL; at = &(*at)->next)
+        if (*at == item) {
+            if ((*at = item->next) == NULL)
+                l->queue_end = at;
+            break;
+        }
+    settle_one_locked(l, item, rc);
+    if (!l->writing && l->queue != NULL)
+        pthread_cond_signal(&l->committed[l->queue->parity]);
+    if (l->settling > 0)
+        pthread_cond_broadcast(&l->settled);
+}
+
+static void queue_add_locked(logstore *l, log_item *item)
+{
+    item->next = NULL;
+    item->parity = l->parity;
+    *l->queue_end = item;
+    l->queue_end = &item->next;
+}
+
+void wb_log_queue_locked(logstore *l, log_item *item)
+{
+    item->abandoned = true;
+    queue_add_locked(l, item);
+}
+
+int wb_log_commit_locked(logstore *l, blob_ctx *ctx, log_item *item)
+{
+    int rc = 0;
+
+    queue_add_locked(l, item);
+    while (!item->done) {
+        if (!l->writing && (rc = blob_ctx_status(ctx)) == 0) {
+            write_next_locked(l);
+            continue;
+        }
+        if (rc == 0)
+            rc = blob_ctx_wait(ctx, &l->committed[item->parity], &l->lock);
+        if (rc == 0 || item->done)
+            continue;
+        if (item->taken) {
+            item->abandoned = true;
+            return blob_fail(rc, 0, "%.150s: it is being written and may still be stored", l->dir);
+        }
+        withdraw_locked(l, item, rc);
+        item_free(item);
+        return rc;
+    }
+    rc = item->rc;
+    item_free(item);
+    return rc == 0 ? 0 : blob_fail(rc, 0, "%s", l->fail_text);
+}
+
+void wb_log_flush_lazy_locked(logstore *l)
+{
+    if (!l->writing && l->lazy != NULL)
+        write_next_locked(l);
+}
+
+int wb_log_settled_locked(logstore *l, blob_ctx *ctx)
+{
+    int rc;
+
+    l->settling++;
+    rc = blob_ctx_wait(ctx, &l->settled, &l->lock);
+    l->settling--;
+    return rc;
+}

@@ -1,0 +1,436 @@
+/* logstore.c - put and delete; opening and closing a log. logstore.h has the rules and a map. */
+#include "logstore/logstore.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "blob/ctx.h"
+#include "blob/options.h"
+
+/* ---- put ---- */
+
+uint64_t wb_log_room_needed(size_t key_size, uint64_t size)
+{
+    return wb_log_round(wb_log_record_bytes(key_size, size), LOG_BLOCK);
+}
+
+static int put_room_locked(const logstore *l, size_t key_size, uint64_t size)
+{
+    uint64_t needed = wb_log_room_needed(key_size, size);
+
+    if (l->bytes_max == 0 || l->recovering)
+        return 0;
+    if (needed > l->bytes_max)
+        return blob_fail(BLOB_REJECTED, 0, "a blob of %llu bytes is larger than bytes_max of %.120s allows",
+                         (unsigned long long)size, l->dir);
+    if (l->live_bytes + l->reserved_bytes + needed > l->bytes_max)
+        return blob_fail(BLOB_FULL, 0, "%.150s holds as much as bytes_max allows", l->dir);
+    return 0;
+}
+
+int wb_log_put_begin_locked(logstore *l, log_entry *e, log_entry *old, const log_image *image)
+{
+    int rc = 0;
+
+    e->size = image->size;
+    e->crc = image->crc;
+    e->time_ms = image->time_ms;
+    e->flags = LOG_PENDING;
+    if (old == NULL)
+        rc = wb_log_insert_locked(l, e);
+    else
+        old->flags |= LOG_BUSY;
+    if (rc == 0)
+        l->reserved_bytes += wb_log_room_needed(e->key_size, e->size);
+    return rc;
+}
+
+/* Takes item, e and image. */
+static int put_locked(logstore *l, blob_ctx *ctx, log_item *item, log_entry *e, log_image *image, unsigned flags)
+{
+    log_entry *old;
+    int rc;
+
+    for (;;) {
+        if ((rc = wb_log_read_only_locked(l)) != 0)
+            break;
+        old = wb_log_find_locked(l, wb_log_entry_key(e));
+        if (old != NULL && (old->flags & (LOG_PENDING | LOG_BUSY)) != 0) {
+            if ((rc = wb_log_settled_locked(l, ctx)) != 0)
+                break;
+            continue;
+        }
+        if (old != NULL && (flags & BLOB_REPLACE) == 0)
+            rc = BLOB_EXISTS;
+        else
+            rc = put_room_locked(l, e->key_size, image->size);
+        break;
+    }
+    if (rc == 0 && (rc = wb_log_put_begin_locked(l, e, old, image)) == 0) {
+        item->entry = e;
+        item->old = old;
+        item->image = image;
+        return wb_log_commit_locked(l, ctx, item);
+    }
+    wb_log_image_drop(image);
+    free(e);
+    free(item);
+    return rc;
+}
+
+static int put_refused(logstore *l, blob_key key, uint64_t size, unsigned flags)
+{
+    const log_entry *e;
+    int rc;
+
+    pthread_mutex_lock(&l->lock);
+    rc = wb_log_read_only_locked(l);
+    e = wb_log_find_locked(l, key);
+    if (rc == 0 && e != NULL && (e->flags & (LOG_PENDING | LOG_BUSY)) == 0 && (flags & BLOB_REPLACE) == 0)
+        rc = BLOB_EXISTS;
+    if (rc == 0 && e == NULL)
+        rc = put_room_locked(l, key.size, size);
+    pthread_mutex_unlock(&l->lock);
+    return rc;
+}
+
+static int log_put(blob_store *s, blob_ctx *ctx, blob_key key, blob_view data, unsigned flags)
+{
+    logstore *l = wb_log_of(s);
+    log_image *image = NULL;
+    log_item *item;
+    log_entry *e;
+    int rc;
+
+    /* Spares the copy where it would be in vain. */
+    if ((rc = put_refused(l, key, data.size, flags)) != 0)
+        return rc;
+    if ((rc = wb_log_image_new(&image, key, data.size)) != 0)
+        return rc;
+    if (data.size > 0)
+        memcpy(wb_log_image_payload(image), data.data, data.size);
+    image->crc = wb_log_crc(wb_log_image_payload(image), data.size);
+    image->time_ms = l->disk->ops->time_ms(l->disk);
+    item = wb_log_item_new(LOG_ITEM_PUT);
+    e = wb_log_entry_new(key);
+    if (item == NULL || e == NULL) {
+        wb_log_image_drop(image);
+        free(item);
+        free(e);
+        return blob_fail(-ENOMEM, 0, "no memory for a blob of %zu bytes", data.size);
+    }
+    pthread_mutex_lock(&l->lock);
+    rc = put_locked(l, ctx, item, e, image, flags);
+    pthread_mutex_unlock(&l->lock);
+    return rc;
+}
+
+/* ---- delete ---- */
+
+/* The blob is gone at once; its tombstone is logged when something else is. */
+static int delete_lazy_locked(logstore *l, log_entry *e, log_item *item)
+{
+    wb_log_count_out_locked(l, e);
+    wb_log_remove_locked(l, e);
+    if (l->read_only) {
+        free(e);
+        free(item);
+        return 0;
+    }
+    item->entry = e;
+    item->kind = LOG_ITEM_LAZY;
+    item->next = NULL;
+    *l->lazy_end = item;
+    l->lazy_end = &item->next;
+    l->lazy_count++;
+    if (l->lazy_count >= LOG_LAZY_MAX)
+        wb_log_flush_lazy_locked(l);
+    else
+        wb_log_keeper_idle_locked(l);
+    return 0;
+}
+
+/* Nothing is there; but a lazy delete of it may be on the disk not yet, and must not be forgotten from here on. */
+static int delete_absent_locked(logstore *l, blob_ctx *ctx, log_item *item, bool lazy)
+{
+    int rc;
+
+    if (lazy || (l->lazy == NULL && l->written_lsn == l->durable && !l->writing) ||
+        l->sync_mode != BLOB_LOGSTORE_SYNC_EACH) {
+        free(item);
+        return BLOB_NOT_FOUND;
+    }
+    item->kind = LOG_ITEM_SYNC;
+    rc = wb_log_commit_locked(l, ctx, item);
+    return rc == 0 ? BLOB_NOT_FOUND : rc;
+}
+
+static int delete_locked(logstore *l, blob_ctx *ctx, blob_key key, log_item *item, bool lazy)
+{
+    log_entry *e;
+    int rc = 0;
+
+    while ((e = wb_log_find_locked(l, key)) != NULL && (e->flags & (LOG_PENDING | LOG_BUSY)) != 0 && rc == 0)
+        rc = wb_log_settled_locked(l, ctx);
+    if (rc == 0 && l->opened_read_only)
+        rc = wb_log_read_only_locked(l);
+    if (rc == 0 && !lazy)
+        rc = wb_log_read_only_locked(l);
+    if (rc != 0) {
+        free(item);
+        return rc;
+    }
+    if (e == NULL)
+        return delete_absent_locked(l, ctx, item, lazy);
+    if (lazy)
+        return delete_lazy_locked(l, e, item);
+    e->flags |= LOG_BUSY;
+    item->entry = e;
+    return wb_log_commit_locked(l, ctx, item);
+}
+
+static int log_delete(blob_store *s, blob_ctx *ctx, blob_key key, unsigned flags)
+{
+    logstore *l = wb_log_of(s);
+    log_item *item = wb_log_item_new(LOG_ITEM_DELETE);
+    int rc;
+
+    if (item == NULL)
+        return blob_fail(-ENOMEM, 0, "no memory to delete from %.150s", l->dir);
+    pthread_mutex_lock(&l->lock);
+    rc = delete_locked(l, ctx, key, item, (flags & BLOB_LAZY) != 0);
+    pthread_mutex_unlock(&l->lock);
+    return rc;
+}
+
+/* ---- close ---- */
+
+static void log_drop_entry(void *item)
+{
+    log_entry *e = item;
+
+    wb_log_image_drop(e->image);
+    free(e);
+}
+
+static void log_free(logstore *l)
+{
+    log_segment *newer;
+    log_finding *f;
+    log_item *i;
+
+    for (size_t lane = 0; lane < LOG_LANES; lane++)
+        wb_index_free(&l->lanes[lane], log_drop_entry);
+    while ((i = l->lazy) != NULL) {
+        l->lazy = i->next;
+        free(i->entry);
+        free(i);
+    }
+    for (log_segment *s = l->oldest; s != NULL; s = newer) {
+        newer = s->newer;
+        wb_log_segment_free(l, s);
+    }
+    while ((f = l->findings) != NULL) {
+        l->findings = f->next;
+        free(f);
+    }
+    free(l->footer.data);
+    free(l->stage);
+    free(l->zeroes);
+    if (l->disk != NULL)
+        l->disk->ops->end(l->disk);
+    pthread_cond_destroy(&l->keeper_wake);
+    pthread_cond_destroy(&l->settled);
+    pthread_cond_destroy(&l->committed[1]);
+    pthread_cond_destroy(&l->committed[0]);
+    pthread_mutex_destroy(&l->lock);
+    free(l->dir);
+    free(l);
+}
+
+/* Logs and syncs what is not yet, and seals the segment. */
+static int log_finish(logstore *l)
+{
+    log_item *item;
+    int rc = 0;
+
+    pthread_mutex_lock(&l->lock);
+    if (!l->read_only && (l->lazy != NULL || l->written_lsn != l->durable)) {
+        item = wb_log_item_new(LOG_ITEM_SYNC);
+        rc = item != NULL ? wb_log_commit_locked(l, NULL, item)
+                          : blob_fail(-ENOMEM, 0, "no memory to close %.150s", l->dir);
+    }
+    pthread_mutex_unlock(&l->lock);
+    if (rc == 0 && !l->read_only && l->active != NULL)
+        wb_log_seal(l, l->active, true);
+    return rc;
+}
+
+static int log_close(blob_store *s, blob_ctx *ctx)
+{
+    logstore *l = wb_log_of(s);
+    int rc;
+
+    (void)ctx;
+    wb_log_keeper_stop(l);
+    rc = l->opened_read_only ? 0 : log_finish(l);
+    log_free(l);
+    return rc;
+}
+
+static const blob_store_ops log_ops = {
+    .struct_size = sizeof(blob_store_ops),
+    .name = "logstore",
+    .get = wb_log_get,
+    .put = log_put,
+    .del = log_delete,
+    .size = wb_log_size,
+    .list = wb_log_list,
+    .len = wb_log_len,
+    .close = log_close,
+};
+
+bool wb_log_is(const blob_store *s)
+{
+    return s != NULL && s->ops == &log_ops;
+}
+
+/* ---- open ---- */
+
+static int log_options_check(blob_logstore_options *o)
+{
+    if (o->segment_bytes == 0)
+        o->segment_bytes = (uint64_t)64 << 20;
+    if (o->cache_bytes == 0)
+        o->cache_bytes = (uint64_t)64 << 20;
+    if (o->sync_interval_ms == 0)
+        o->sync_interval_ms = 1000;
+    if (o->segment_bytes < LOG_SEGMENT_MIN || o->segment_bytes > LOG_SEGMENT_MAX || o->segment_bytes % LOG_BLOCK != 0)
+        return blob_fail(-EINVAL, 0, "segment_bytes of a log is %llu; must be a multiple of 4096 from 64 KiB to 1 GiB",
+                         (unsigned long long)o->segment_bytes);
+    if ((int)o->sync < 0 || o->sync > BLOB_LOGSTORE_SYNC_NEVER)
+        return blob_fail(-EINVAL, 0, "sync of a log is %d; there is no such way", (int)o->sync);
+    if (o->sync_interval_ms < 0)
+        return blob_fail(-EINVAL, 0, "sync_interval_ms of a log is below 0");
+    if (o->read_only > 1)
+        return blob_fail(-EINVAL, 0, "read_only of a log is %u; must be 0 or 1", o->read_only);
+    return 0;
+}
+
+static int log_locks_init(logstore *l)
+{
+    int rc = pthread_mutex_init(&l->lock, NULL);
+
+    if (rc != 0)
+        return -rc;
+    if ((rc = blob_cond_init(&l->committed[0])) != 0)
+        goto no_first;
+    if ((rc = blob_cond_init(&l->committed[1])) != 0)
+        goto no_second;
+    if ((rc = blob_cond_init(&l->settled)) != 0)
+        goto no_settled;
+    if ((rc = blob_cond_init(&l->keeper_wake)) == 0)
+        return 0;
+    pthread_cond_destroy(&l->settled);
+no_settled:
+    pthread_cond_destroy(&l->committed[1]);
+no_second:
+    pthread_cond_destroy(&l->committed[0]);
+no_first:
+    pthread_mutex_destroy(&l->lock);
+    return rc;
+}
+
+/* NULL: no memory or locks, and said so. */
+static logstore *log_new(const char *dir, const blob_logstore_options *o)
+{
+    logstore *l = calloc(1, sizeof *l);
+
+    if (l == NULL || (l->dir = strdup(dir)) == NULL || log_locks_init(l) != 0) {
+        if (l != NULL)
+            free(l->dir);
+        free(l);
+        (void)blob_fail(-ENOMEM, 0, "no memory to open %.200s", dir);
+        return NULL;
+    }
+    l->store.ops = &log_ops;
+    l->bytes_max = o->bytes_max;
+    l->segment_bytes = o->segment_bytes;
+    l->cache_max = o->cache_bytes;
+    l->interval_ms = o->sync_interval_ms;
+    l->sync_mode = o->sync;
+    l->opened_read_only = l->read_only = o->read_only != 0;
+    for (size_t lane = 0; lane < LOG_LANES; lane++)
+        l->lanes[lane].kind = &wb_log_index_kind;
+    l->queue_end = &l->queue;
+    l->lazy_end = &l->lazy;
+    l->findings_end = &l->findings;
+    l->last_batch_ns = l->last_sync_ns = wb_now_ns();
+    return l;
+}
+
+static int log_begin(logstore *l)
+{
+    int rc = l->disk->ops->begin(l->disk, !l->opened_read_only);
+
+    if (rc == -EBUSY)
+        return blob_fail(-EBUSY, 0, "%.150s is open already, in this process or another; close it there first", l->dir);
+    if (rc == -ENOENT && l->opened_read_only)
+        return blob_fail(-ENOENT, 0, "%.150s: there is no such folder", l->dir);
+    if (rc != 0)
+        return wb_log_fail(l, rc, "open", "");
+    if (!l->opened_read_only && (posix_memalign((void **)&l->stage, LOG_BLOCK, LOG_STAGE + LOG_BLOCK) != 0 ||
+                                 posix_memalign((void **)&l->zeroes, LOG_BLOCK, LOG_ZEROES) != 0))
+        return blob_fail(-ENOMEM, 0, "no memory to open %.150s", l->dir);
+    if (l->zeroes != NULL)
+        memset(l->zeroes, 0, LOG_ZEROES);
+    return wb_log_recover(l);
+}
+
+int wb_log_open(blob_store **out, log_disk *disk, const char *dir, const blob_logstore_options *options, unsigned flags)
+{
+    blob_logstore_options o = blob_logstore_options_default();
+    logstore *l;
+    int rc;
+
+    *out = NULL;
+    if ((rc = wb_options_copy(&o, sizeof o, options != NULL ? options : &o,
+                              options != NULL ? options->struct_size : sizeof o)) != 0 ||
+        (rc = log_options_check(&o)) != 0 || (l = log_new(dir, &o)) == NULL) {
+        disk->ops->end(disk);
+        return rc != 0 ? rc : -ENOMEM;
+    }
+    l->disk = disk;
+    rc = log_begin(l);
+    if (rc == 0 && !l->opened_read_only && (flags & LOG_NO_KEEPER) == 0)
+        rc = wb_log_keeper_start(l);
+    if (rc != 0)
+        log_free(l);
+    else
+        *out = &l->store;
+    return rc;
+}
+
+/* How often a log that is open for reading only begins again because the writer was faster. */
+#define LOG_READ_TRIES 20
+
+int blob_logstore_open(blob_store **out, const char *dir, const blob_logstore_options *options)
+{
+    log_disk *disk;
+    int rc = 0;
+
+    if (out == NULL)
+        return blob_fail(-EINVAL, 0, "blob_logstore_open needs an out");
+    *out = NULL;
+    if (dir == NULL || dir[0] == '\0')
+        return blob_fail(-EINVAL, 0, "blob_logstore_open needs a folder");
+    for (unsigned i = 0; i < LOG_READ_TRIES; i++) {
+        if (wb_log_disk_new(&disk, dir) != 0)
+            return blob_fail(-ENOMEM, 0, "no memory to open %.200s", dir);
+        rc = wb_log_open(out, disk, dir, options, 0);
+        if (rc != -EAGAIN)
+            return rc;
+    }
+    return blob_fail(rc, 0, "%.150s changes faster than it can be read; try again", dir);
+}

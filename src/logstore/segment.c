@@ -1,0 +1,497 @@
+/* segment.c - the files of a log: made, opened, sealed, retired.
+ *
+ *     spare-N  --- header written and synced, renamed, folder synced --->  N.log  (active)
+ *        ^                                                                   |
+ *        |                                                       footer and trailer: sealed
+ *        |                                                                   |
+ *        +--- renamed, folder synced, once it is the oldest and empty -------+---> damaged-N, or removed
+ *
+ * A new file is made under the name of a spare too: so what has a segment's name has a header, or is damaged. A spare
+ * holds whatever its earlier life left in it; no record of that passes for one of the new segment (format.h). */
+#include "logstore/logstore.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SEGMENT_DIGITS 16
+
+/* ---- names ---- */
+
+static void segment_name_spare(char name[LOG_NAME_MAX], uint64_t number)
+{
+    snprintf(name, LOG_NAME_MAX, "spare-%016" PRIx64, number);
+}
+
+void wb_log_segment_name_aside(char name[LOG_NAME_MAX], uint64_t number)
+{
+    snprintf(name, LOG_NAME_MAX, "damaged-%016" PRIx64, number);
+}
+
+void wb_log_segment_name(char name[LOG_NAME_MAX], uint64_t number)
+{
+    snprintf(name, LOG_NAME_MAX, "%016" PRIx64 ".log", number);
+}
+
+static bool segment_digits(const char *text, const char *behind, uint64_t *number)
+{
+    if (strspn(text, "0123456789abcdef") != SEGMENT_DIGITS || strcmp(text + SEGMENT_DIGITS, behind) != 0)
+        return false;
+    *number = strtoull(text, NULL, 16);
+    return *number > 0 && *number < UINT64_MAX;
+}
+
+log_name wb_log_name_parse(const char *name, uint64_t *number)
+{
+    if (strncmp(name, "spare-", 6) == 0)
+        return segment_digits(name + 6, "", number) ? LOG_NAME_SPARE : LOG_NAME_FOREIGN;
+    if (strncmp(name, "damaged-", 8) == 0)
+        return segment_digits(name + 8, "", number) ? LOG_NAME_DAMAGED : LOG_NAME_FOREIGN;
+    return segment_digits(name, ".log", number) ? LOG_NAME_SEGMENT : LOG_NAME_FOREIGN;
+}
+
+/* ---- structs ---- */
+
+log_segment *wb_log_segment_new(uint64_t number)
+{
+    log_segment *s = calloc(1, sizeof *s);
+
+    if (s == NULL)
+        return NULL;
+    s->number = number;
+    s->fd = s->direct = -1;
+    return s;
+}
+
+static void segment_close_direct(logstore *l, log_segment *s)
+{
+    if (s->direct >= 0)
+        (void)l->disk->ops->close(l->disk, s->direct);
+    s->direct = -1;
+}
+
+static void segment_close(logstore *l, log_segment *s)
+{
+    segment_close_direct(l, s);
+    if (s->fd >= 0)
+        (void)l->disk->ops->close(l->disk, s->fd);
+    s->fd = -1;
+}
+
+void wb_log_segment_free(logstore *l, log_segment *s)
+{
+    if (s == NULL)
+        return;
+    segment_close(l, s);
+    free(s);
+}
+
+void wb_log_segment_add_locked(logstore *l, log_segment *s)
+{
+    s->newer = NULL;
+    *(l->newest != NULL ? &l->newest->newer : &l->oldest) = s;
+    l->newest = s;
+    l->segments++;
+    l->segment_total += s->size;
+}
+
+/* ---- reading ---- */
+
+/* Closes the descriptor that nobody has wanted for the longest time. */
+static void segment_close_one_locked(logstore *l)
+{
+    log_segment *idle = NULL;
+
+    for (log_segment *s = l->oldest; s != NULL; s = s->newer)
+        if (s->fd >= 0 && s->pins == 0 && s != l->active && (idle == NULL || s->used_at < idle->used_at))
+            idle = s;
+    if (idle == NULL)
+        return;
+    segment_close(l, idle);
+    l->open_files--;
+}
+
+int wb_log_pin_locked(logstore *l, log_segment *s)
+{
+    char name[LOG_NAME_MAX];
+    int rc;
+
+    s->used_at = ++l->use_clock;
+    if (s->fd < 0) {
+        if (l->open_files >= LOG_OPEN_FILES && !l->opened_read_only)
+            segment_close_one_locked(l);
+        wb_log_segment_name(name, s->number);
+        rc = l->disk->ops->open(l->disk, name, LOG_OPEN_READ, &s->fd);
+        if (rc != 0) {
+            s->fd = -1;
+            return wb_log_fail(l, rc, "open", name);
+        }
+        l->open_files++;
+    }
+    s->pins++;
+    return 0;
+}
+
+void wb_log_unpin_locked(logstore *l, log_segment *s)
+{
+    if (--s->pins == 0 && s->live_blobs == 0 && s == l->oldest)
+        wb_log_keeper_wake_locked(l);
+}
+
+int wb_log_read(logstore *l, const log_segment *s, void *to, size_t size, uint64_t offset)
+{
+    unsigned char *at = to;
+
+    while (size > 0) {
+        ssize_t got = l->disk->ops->read(l->disk, s->fd, at, size, offset);
+        if (got < 0)
+            return (int)got;
+        if (got == 0)
+            return -ENODATA; /* the file is shorter than it was */
+        at += got;
+        offset += (uint64_t)got;
+        size -= (size_t)got;
+    }
+    return 0;
+}
+
+/* ---- making ---- */
+
+static int segment_new_file(logstore *l, log_segment *s, uint64_t *spare)
+{
+    char name[LOG_NAME_MAX];
+    int rc;
+
+    *spare = s->number;
+    do {
+        segment_name_spare(name, *spare);
+        rc = l->disk->ops->create(l->disk, name, s->size, &s->fd);
+    } while (rc == -EEXIST && ++*spare < UINT64_MAX);
+    s->written = 0;
+    return rc == 0 ? 0 : wb_log_fail(l, rc, "make", name);
+}
+
+static void spare_forget_locked(logstore *l, unsigned at)
+{
+    l->spare_count--;
+    memmove(&l->spares[at], &l->spares[at + 1], (l->spare_count - at) * sizeof l->spares[0]);
+    memmove(&l->spare_written[at], &l->spare_written[at + 1], (l->spare_count - at) * sizeof l->spare_written[0]);
+}
+
+/* One with all its blocks written, if there is one. */
+static int segment_take_spare(logstore *l, log_segment *s, uint64_t *spare)
+{
+    char name[LOG_NAME_MAX];
+    uint64_t size = 0;
+    unsigned best = 0;
+    int rc;
+
+    pthread_mutex_lock(&l->lock);
+    for (unsigned i = 1; i < l->spare_count; i++)
+        if (l->spare_written[i] > l->spare_written[best])
+            best = i;
+    *spare = l->spares[best];
+    s->written = l->spare_written[best];
+    spare_forget_locked(l, best);
+    wb_log_keeper_wake_locked(l);
+    pthread_mutex_unlock(&l->lock);
+    segment_name_spare(name, *spare);
+    rc = l->disk->ops->open(l->disk, name, LOG_OPEN_WRITE, &s->fd);
+    if (rc == 0)
+        rc = l->disk->ops->size(l->disk, s->fd, &size);
+    if (rc == 0 && size != s->size)
+        rc = -EIO; /* somebody else has been there */
+    return rc == 0 ? 0 : wb_log_fail(l, rc, "open", name);
+}
+
+static int segment_find_file(logstore *l, log_segment *s, bool reserve, uint64_t *spare)
+{
+    unsigned spares;
+    int rc;
+
+    pthread_mutex_lock(&l->lock);
+    spares = s->size == l->segment_bytes ? l->spare_count : 0;
+    pthread_mutex_unlock(&l->lock);
+    if (spares > 1)
+        return segment_take_spare(l, s, spare);
+    rc = segment_new_file(l, s, spare);
+    if (rc == -ENOSPC && reserve && spares > 0)
+        rc = segment_take_spare(l, s, spare);
+    return rc;
+}
+
+/* Writes the header, lastingly, then gives the file its name, lastingly. */
+static int segment_begin(logstore *l, log_segment *s, uint64_t spare)
+{
+    log_header h = {.log_id = l->log_id,
+                    .segment = s->number,
+                    .first_lsn = s->first_lsn,
+                    .features = LOG_FEATURES,
+                    .time_ms = l->disk->ops->time_ms(l->disk),
+                    .version = LOG_VERSION};
+    const log_disk_ops *ops = l->disk->ops;
+    char from[LOG_NAME_MAX], to[LOG_NAME_MAX];
+    unsigned char block[LOG_BLOCK];
+    struct iovec iov = {block, sizeof block};
+    int rc;
+
+    segment_name_spare(from, spare);
+    wb_log_segment_name(to, s->number);
+    wb_log_header_encode(block, &h);
+    if ((rc = wb_log_write_all(l, s->fd, &iov, 1, 0)) != 0)
+        return wb_log_fail(l, rc, "write", from);
+    if (l->sync_mode != BLOB_LOGSTORE_SYNC_NEVER && (rc = ops->sync(l->disk, s->fd)) != 0)
+        return wb_log_fail(l, rc, "sync", from);
+    if ((rc = ops->rename(l->disk, from, to)) != 0)
+        return wb_log_fail(l, rc, "name", to);
+    if (l->sync_mode != BLOB_LOGSTORE_SYNC_NEVER && (rc = ops->sync_folder(l->disk)) != 0) {
+        /* Whether the name lasts nobody can tell, and asking again would not tell either. */
+        rc = wb_log_fail(l, rc, "sync the folder of", to);
+        wb_log_turn_read_only(l, "the folder could not be synced");
+        return rc == -ENOSPC ? -EIO : rc;
+    }
+    if (l->sync_mode == BLOB_LOGSTORE_SYNC_EACH && ops->open(l->disk, to, LOG_OPEN_DIRECT, &s->direct) != 0)
+        s->direct = -1;
+    if (s->written < LOG_BLOCK)
+        s->written = LOG_BLOCK;
+    return 0;
+}
+
+static int segment_make(logstore *l, log_segment *s, bool reserve)
+{
+    char name[LOG_NAME_MAX];
+    uint64_t spare = 0;
+    int rc = segment_find_file(l, s, reserve, &spare);
+
+    if (rc == 0 && s->written == UINT64_MAX)
+        rc = l->disk->ops->written(l->disk, s->fd, &s->written);
+    if (rc == 0)
+        rc = segment_begin(l, s, spare);
+    if (rc != 0 && s->fd >= 0) {
+        segment_close(l, s);
+        segment_name_spare(name, spare);
+        (void)l->disk->ops->remove(l->disk, name); /* not there if it has its name already: a segment without records */
+    }
+    return rc;
+}
+
+bool wb_log_fits(const logstore *l, uint64_t bytes, uint64_t footer_bytes)
+{
+    const log_segment *s = l->active;
+
+    return s != NULL && !s->sealed && !s->failed &&
+           wb_log_round(l->tail, LOG_BLOCK) + bytes + l->footer.size + footer_bytes + LOG_TRAILER_BYTES <= s->size;
+}
+
+static void segment_retire_writer(logstore *l, log_segment *old)
+{
+    wb_log_seal(l, old, false);
+    segment_close_direct(l, old);
+    pthread_mutex_lock(&l->lock);
+    l->open_files++; /* its descriptor is one of those for reading now */
+    pthread_mutex_unlock(&l->lock);
+}
+
+int wb_log_rotate(logstore *l, uint64_t bytes, uint64_t footer_bytes, bool reserve)
+{
+    uint64_t size = wb_log_round(2 * LOG_BLOCK + bytes + footer_bytes + LOG_TRAILER_BYTES, LOG_BLOCK);
+    log_segment *old = l->active, *s;
+    int rc;
+
+    if (old != NULL && !old->failed && (rc = wb_log_sync(l)) != 0)
+        return rc;
+    pthread_mutex_lock(&l->lock);
+    s = wb_log_segment_new(l->newest != NULL ? l->newest->number + 1 : 1);
+    pthread_mutex_unlock(&l->lock);
+    if (s == NULL)
+        return blob_fail(-ENOMEM, 0, "no memory for a segment of %.150s", l->dir);
+    s->first_lsn = l->next_lsn;
+    s->size = size > l->segment_bytes ? size : l->segment_bytes;
+    if ((rc = segment_make(l, s, reserve)) != 0) {
+        wb_log_segment_free(l, s);
+        return rc;
+    }
+    if (old != NULL)
+        segment_retire_writer(l, old);
+    pthread_mutex_lock(&l->lock);
+    wb_log_segment_add_locked(l, s);
+    l->active = s;
+    wb_log_keeper_wake_locked(l);
+    pthread_mutex_unlock(&l->lock);
+    l->tail = l->synced_tail = LOG_BLOCK;
+    l->footer.size = l->footer_synced = 0;
+    l->footer_records = 0;
+    return 0;
+}
+
+void wb_log_seal(logstore *l, log_segment *s, bool shrink)
+{
+    log_trailer t = {.log_id = l->log_id,
+                     .segment = s->number,
+                     .first_lsn = s->first_lsn,
+                     .records = l->footer_records,
+                     .durable = l->durable,
+                     .footer_bytes = l->footer.size,
+                     .footer_crc = wb_log_crc(l->footer.data, l->footer.size)};
+    uint64_t size = wb_log_round(wb_log_round(l->tail, LOG_BLOCK) + l->footer.size + LOG_TRAILER_BYTES, LOG_BLOCK);
+    unsigned char trailer[LOG_TRAILER_BYTES];
+    struct iovec iov[2] = {{l->footer.data, l->footer.size}, {trailer, sizeof trailer}};
+
+    /* What cannot be vouched for is better found by reading the records. */
+    if (s->sealed || s->failed || l->durable + 1 != l->next_lsn)
+        return;
+    if (shrink && size < s->size && l->disk->ops->truncate(l->disk, s->fd, size) == 0) {
+        pthread_mutex_lock(&l->lock);
+        l->segment_total -= s->size - size;
+        s->size = size;
+        pthread_mutex_unlock(&l->lock);
+    }
+    t.footer_offset = s->size - LOG_TRAILER_BYTES - l->footer.size;
+    wb_log_trailer_encode(trailer, &t);
+    s->sealed = wb_log_write_all(l, s->fd, iov, 2, t.footer_offset) == 0 &&
+                (l->sync_mode == BLOB_LOGSTORE_SYNC_NEVER || l->disk->ops->sync(l->disk, s->fd) == 0);
+    s->failed = !s->sealed;
+}
+
+/* ---- spares ---- */
+
+int wb_log_spare_adopt(logstore *l, uint64_t number)
+{
+    char name[LOG_NAME_MAX];
+    uint64_t size = 0;
+    int fd = -1, rc;
+
+    segment_name_spare(name, number);
+    if (l->spare_count < LOG_SPARES) {
+        if ((rc = l->disk->ops->open(l->disk, name, LOG_OPEN_WRITE, &fd)) != 0)
+            return wb_log_fail(l, rc, "open", name);
+        rc = l->disk->ops->size(l->disk, fd, &size);
+        (void)l->disk->ops->close(l->disk, fd);
+        if (rc != 0)
+            return wb_log_fail(l, rc, "look at", name);
+        if (size == l->segment_bytes) {
+            l->spares[l->spare_count] = number;
+            l->spare_written[l->spare_count++] = UINT64_MAX; /* asked for when it is taken */
+            return 0;
+        }
+    }
+    if (l->opened_read_only)
+        return 0;
+    rc = l->disk->ops->remove(l->disk, name);
+    return rc == 0 || rc == -ENOENT ? 0 : wb_log_fail(l, rc, "remove", name);
+}
+
+int wb_log_spare_make(logstore *l)
+{
+    log_segment *s = wb_log_segment_new(0);
+    uint64_t number;
+    int rc;
+
+    if (s == NULL)
+        return blob_fail(-ENOMEM, 0, "no memory for a spare segment of %.150s", l->dir);
+    pthread_mutex_lock(&l->lock);
+    s->number = l->newest != NULL ? l->newest->number + 1 : 1;
+    pthread_mutex_unlock(&l->lock);
+    s->size = l->segment_bytes;
+    rc = segment_new_file(l, s, &number);
+    pthread_mutex_lock(&l->lock);
+    if (rc == 0) {
+        l->spares[l->spare_count] = number;
+        l->spare_written[l->spare_count++] = 0;
+    }
+    l->no_space = rc != 0;
+    pthread_mutex_unlock(&l->lock);
+    wb_log_segment_free(l, s);
+    return rc;
+}
+
+int wb_log_spare_drop(logstore *l)
+{
+    char name[LOG_NAME_MAX];
+    int rc;
+
+    pthread_mutex_lock(&l->lock);
+    segment_name_spare(name, l->spares[l->spare_count - 1]);
+    spare_forget_locked(l, l->spare_count - 1);
+    pthread_mutex_unlock(&l->lock);
+    rc = l->disk->ops->remove(l->disk, name);
+    return rc == 0 ? 0 : wb_log_fail(l, rc, "remove", name);
+}
+
+/* ---- retiring ---- */
+
+typedef enum retire_to { RETIRE_SPARE, RETIRE_REMOVE, RETIRE_SET_ASIDE } retire_to;
+
+static retire_to retire_where_locked(const logstore *l, const log_segment *s)
+{
+    if (s->damaged)
+        return RETIRE_SET_ASIDE;
+    return !s->failed && s->size == l->segment_bytes && l->spare_count < LOG_SPARES ? RETIRE_SPARE : RETIRE_REMOVE;
+}
+
+static int retire_file(logstore *l, const log_segment *s, retire_to where)
+{
+    char from[LOG_NAME_MAX], to[LOG_NAME_MAX];
+    int rc;
+
+    wb_log_segment_name(from, s->number);
+    if (where == RETIRE_SPARE)
+        segment_name_spare(to, s->number);
+    else
+        wb_log_segment_name_aside(to, s->number);
+    rc = where == RETIRE_REMOVE ? l->disk->ops->remove(l->disk, from) : l->disk->ops->rename(l->disk, from, to);
+    if (rc != 0)
+        return wb_log_fail(l, rc, "retire", from);
+    if (l->sync_mode != BLOB_LOGSTORE_SYNC_NEVER && (rc = l->disk->ops->sync_folder(l->disk)) != 0) {
+        rc = wb_log_fail(l, rc, "sync the folder of", from);
+        wb_log_turn_read_only(l, "the folder could not be synced");
+    }
+    return rc;
+}
+
+static void retire_forget_locked(logstore *l, log_segment *s, retire_to where)
+{
+    l->oldest = s->newer;
+    l->segments--;
+    l->segment_total -= s->size;
+    l->no_space = false;
+    if (where == RETIRE_SPARE) {
+        l->spares[l->spare_count] = s->number;
+        l->spare_written[l->spare_count++] = s->written;
+    } else if (where == RETIRE_SET_ASIDE) {
+        l->set_aside++;
+        l->set_aside_bytes += s->size;
+    }
+    wb_log_segment_free(l, s);
+}
+
+int wb_log_retire(logstore *l, bool *done)
+{
+    log_segment *s;
+    retire_to where = RETIRE_REMOVE;
+    int rc;
+
+    pthread_mutex_lock(&l->lock);
+    s = l->oldest;
+    *done = s != NULL && s != l->active && s->newer != NULL && s->live_blobs == 0 && s->pins == 0 && !l->read_only;
+    if (*done) {
+        where = retire_where_locked(l, s);
+        if (s->fd >= 0)
+            l->open_files--;
+        segment_close(l, s);
+    }
+    pthread_mutex_unlock(&l->lock);
+    if (!*done)
+        return 0;
+    rc = retire_file(l, s, where);
+    if (rc != 0) {
+        *done = false;
+        return rc;
+    }
+    pthread_mutex_lock(&l->lock);
+    retire_forget_locked(l, s, where);
+    pthread_mutex_unlock(&l->lock);
+    return 0;
+}
