@@ -20,4 +20,7 @@ int bench_base_new(blob_store **out, int64_t delay_us);
 /* Bytes that malloc has handed out and not got back, mapped ones included. */
 size_t bench_heap_bytes(void);
 
+/* Memory of the process that is there, not swapped out or never touched. */
+size_t bench_resident_bytes(void);
+
 #endif

@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #define SIZE 4096
 #define ROUNDS 11
@@ -57,17 +56,6 @@ static double put_ns(wbstore *w, blob_address *addresses, size_t from, size_t to
         bench_check(wbstore_cas_put(w, NULL, bytes, SIZE, &addresses[i]), "cas_put");
     }
     return (double)(bench_now_ns() - begun) / (double)(to - from);
-}
-
-static size_t resident_bytes(void)
-{
-    long long pages = 0, resident = 0;
-    FILE *f = fopen("/proc/self/statm", "r");
-
-    if (f == NULL || fscanf(f, "%lld %lld", &pages, &resident) != 2)
-        abort();
-    fclose(f);
-    return (size_t)resident * (size_t)sysconf(_SC_PAGESIZE);
 }
 
 /* What one dependent access to memory that no cache holds costs: the unit of a get from a large backlog. */
@@ -134,7 +122,7 @@ int main(void)
     put_ns(w, addresses, 0, 1000);
     at = 1000;
     get_few = get_ns(w, addresses, at, 200000, 1);
-    before = resident_bytes();
+    before = bench_resident_bytes();
     put_few = put_ns(w, addresses, at, at + 2000);
     at += 2000;
     put_ns(w, addresses, at, 20000);
@@ -142,7 +130,7 @@ int main(void)
     backlog(w, addresses, at);
     put_ns(w, addresses, at, most);
     printf("%8zu pending: %.0f bytes each beside the payload\n", most,
-           (double)(resident_bytes() - before) / (double)(most - 1000) - SIZE);
+           (double)(bench_resident_bytes() - before) / (double)(most - 1000) - SIZE);
     at = most;
     backlog(w, addresses, at);
     get_many = get_ns(w, addresses, at, 200000, 1);
