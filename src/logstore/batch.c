@@ -421,13 +421,25 @@ static int batch_again(logstore *l, log_batch *b, int rc)
     return b->sync ? wb_log_sync(l) : 0;
 }
 
+/* Sees to it that there is a segment with room. */
+static int batch_room(logstore *l, const log_batch *b)
+{
+    int rc = 0;
+
+    if (!b->rotate && (b->bytes == 0 || wb_log_fits(l, b->bytes, b->footer_bytes)))
+        return 0;
+    do
+        rc = wb_log_rotate(l, b->bytes, b->footer_bytes, !b->puts);
+    while (rc == -ENOSPC && wb_log_reclaim(l));
+    return rc;
+}
+
 static int batch_write_first(logstore *l, log_batch *b)
 {
-    int rc;
+    int rc = batch_room(l, b);
 
-    if (b->rotate || (b->bytes > 0 && !wb_log_fits(l, b->bytes, b->footer_bytes)))
-        if ((rc = wb_log_rotate(l, b->bytes, b->footer_bytes, !b->puts)) != 0)
-            return rc;
+    if (rc != 0)
+        return rc;
     if (!wb_log_bytes_reserve(&l->footer, (size_t)b->footer_bytes))
         return blob_fail(-ENOMEM, 0, "no memory to write to %.150s", l->dir);
     l->footer_rescue = l->footer.size;

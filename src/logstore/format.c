@@ -101,6 +101,7 @@ void wb_log_header_encode(unsigned char block[LOG_BLOCK], const log_header *h)
     put_le(block + 32, h->segment, 8);
     put_le(block + 40, h->first_lsn, 8);
     put_le(block + 48, (uint64_t)h->time_ms, 8);
+    block[56] = h->recovery;
     put_le(block + 8, wb_crc32c(0, block + 12, LOG_HEADER_BYTES - 12), 4);
     memcpy(block + LOG_HEADER_COPY, block, LOG_HEADER_BYTES);
 }
@@ -117,6 +118,7 @@ static bool header_decode_one(const unsigned char *from, log_header *h)
         .segment = get_le(from + 32, 8),
         .first_lsn = get_le(from + 40, 8),
         .time_ms = (int64_t)get_le(from + 48, 8),
+        .recovery = from[56] != 0,
     };
     return true;
 }

@@ -90,6 +90,8 @@ static int keep_copy_one_locked(logstore *l, log_segment *s, uint64_t offset, bl
         pthread_mutex_unlock(&l->lock);
         rc = wb_log_image_load(l, s, offset, key, e->size, e->crc, &image);
         pthread_mutex_lock(&l->lock);
+        if (rc == 0 && image->error != 0 && ++s->unreadable < LOG_UNREADABLE_MAX)
+            rc = wb_log_fail_name(l, image->error, "read", s->number); /* it may be better another time */
         if (rc == 0) {
             image->time_ms = e->time_ms;
             if (image->damaged)
@@ -99,6 +101,7 @@ static int keep_copy_one_locked(logstore *l, log_segment *s, uint64_t offset, bl
     if (rc != 0) {
         e->flags &= (uint8_t)~LOG_BUSY;
         pthread_cond_broadcast(&l->settled);
+        wb_log_image_drop(image);
         free(item);
         return rc;
     }

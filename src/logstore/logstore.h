@@ -25,7 +25,8 @@
  *     batch that could not be synced begins again elsewhere. The header counts for nothing until then, so that a new
  *     segment which a crash leaves half done takes nothing away.
  *  4. After a crash nothing is appended to an old segment. A tail's whole records are written again, into a new segment
- *     that begins with M + 1, synced, and vouched for by a synced voucher: only then open returns.
+ *     that begins with M + 1, synced, and vouched for by a synced voucher: only then open returns. That segment says what
+ *     it is for; while nothing vouches for it, it may hold half of the tail, and is not read: the old one is whole.
  *  5. Nothing becomes visible, and nobody is told of success, before what was asked for is synced (as the option says).
  *     One change of a key is under way at a time; who comes meanwhile waits for its outcome and then looks again.
  *  6. Segments are retired oldest first, each durably before the next, and only when no live record is in them: so a
@@ -61,6 +62,7 @@
 #define LOG_SPARES 2           /* segments kept to be used again; the last one is the reserve */
 #define LOG_SEGMENTS_SLACK 64  /* files beyond twice what is needed */
 #define LOG_OPEN_FILES 32      /* descriptors kept for reading */
+#define LOG_UNREADABLE_MAX 10  /* times that a straggler may be unreadable before it is copied as damaged */
 #define LOG_FINDINGS_MAX 10000 /* remembered in words; more are only counted */
 
 typedef struct log_segment log_segment;
@@ -144,9 +146,11 @@ struct log_segment {
     uint64_t written;                /* (w) blocks up to here have been written before */
     uint64_t live_bytes, live_blobs; /* (l) */
     uint64_t used_at;                /* (l) when its descriptor was last wanted */
+    unsigned unreadable;             /* (l) stragglers that the disk did not give, so far */
     unsigned pins;                   /* (l) those who read from it */
     int fd;                          /* (l) -1: not open. The active segment's stays open */
     int direct;                      /* (w) likewise, past the page cache; the active segment's only */
+    bool recovery;                   /* made to write a tail again */
     bool sealed;                     /* (w) has its footer */
     bool failed;                     /* (w) never to be written or synced again */
     bool damaged;                    /* (l) to be set aside when it is retired */
@@ -176,6 +180,8 @@ int wb_log_read(logstore *l, const log_segment *s, void *to, size_t size, uint64
 /* Takes the oldest segment out of the log, if nothing is live in it and nobody needs it: *done tells. For the keeper,
  * without the lock. */
 int wb_log_retire(logstore *l, bool *done);
+/* For the writer, when there is no room: retires what is empty. False: nothing came of it. */
+bool wb_log_reclaim(logstore *l);
 int wb_log_spare_make(logstore *l);
 int wb_log_spare_drop(logstore *l);
 int wb_log_spare_adopt(logstore *l, uint64_t number); /* one that was found; removed if it is of no use */
@@ -359,6 +365,7 @@ struct logstore {
     pthread_t keeper;
     pthread_cond_t keeper_wake;
     bool has_keeper, stopping; /* (l) */
+    bool retiring;             /* (l) somebody is taking the oldest segment away; settled tells when he has */
     bool keeper_asked;         /* (l) something may be to do */
     bool keeper_sleeps;        /* (l) until it is asked */
     bool no_space;             /* (l) a spare could not be made; asked again when something was retired */

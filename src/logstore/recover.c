@@ -170,6 +170,7 @@ static int rec_look_header(recovery *rec, rec_segment *g)
         if ((rc = rec_header_check(l, s, &h)) != 0 || (rc = rec_id(l, s, h.log_id)) != 0)
             return rc;
         s->first_lsn = h.first_lsn;
+        s->recovery = h.recovery;
         g->has_first = true;
         return 0;
     }
@@ -234,6 +235,9 @@ static int rec_look(recovery *rec)
     for (size_t i = rec->segments.count; i-- > 0;) {
         rec_segment *g = &rec->all[i];
         g->limit = limit;
+        /* A recovery that did not come to its end: what it wrote again is where it was. */
+        if (g->s->recovery && g->s->first_lsn > rec->vouched)
+            g->limit = 0;
         if (g->has_first && g->s->first_lsn <= rec->vouched && g->s->first_lsn < limit)
             limit = g->s->first_lsn;
     }
@@ -297,23 +301,35 @@ static int rec_apply(recovery *rec, const log_record *r)
     return 0;
 }
 
+/* What was not read may have been acknowledged: so the end of the log must not be settled now. */
+static int rec_unreadable(const logstore *l, const log_segment *s)
+{
+    return blob_fail(-EIO, 0,
+                     "%.100s/%016" PRIx64 ".log, the end of the log, cannot be read; see to the disk and open it "
+                     "again, or open it read only to save what can be read",
+                     l->dir, s->number);
+}
+
 /* A record that nothing vouches for: whole or torn? */
 static int rec_tail(recovery *rec, const log_record *r)
 {
     logstore *l = rec->l;
     log_image *image;
     rec_redo *redo;
+    bool torn;
     int rc;
 
     if (r->type == LOG_PUT && (r->flags & LOG_FLAG_DAMAGED) == 0) {
         rc = wb_log_image_load(l, rec->at->s, r->offset, blob_key_of(r->key, r->key_size), r->size, r->crc, &image);
         if (rc != 0)
             return rc;
-        rc = image->damaged;
+        torn = image->damaged;
+        if (image->error != 0 && image->error != -ENODATA && !l->opened_read_only)
+            rc = rec_unreadable(l, rec->at->s); /* what cannot be read proves nothing */
         wb_log_image_drop(image);
-        if (rc != 0) {
-            l->torn_records++;
-            return 0;
+        if (torn) {
+            l->torn_records += rc == 0;
+            return rc;
         }
     }
     if (l->opened_read_only)
@@ -344,6 +360,8 @@ static int rec_record(void *arg, const log_record *r)
     if (r->lsn >= rec->at->limit)
         return 0;
     if (r->lsn > rec->vouched) {
+        if (rec->expects && rec->expect <= rec->vouched)
+            rec_missing(rec, rec->vouched + 1, r->offset);
         rec->end = r->offset + wb_log_record_bytes(r->key_size, r->size);
         return rec_tail(rec, r);
     }
@@ -408,6 +426,8 @@ static int rec_replay_one(recovery *rec, rec_segment *g, const rec_segment *next
         upto = g->x.first_lsn + g->x.count;
     if (rc == 0 && rec->expects && rec->expect < upto)
         rec_missing(rec, upto, g->s->size);
+    if (rc == 0 && g->scan.unreadable && g->limit == UINT64_MAX && !l->opened_read_only)
+        rc = rec_unreadable(l, g->s);
     if (!g->x.sealed && g->scan.broken > rec->missing)
         l->torn_records += g->scan.broken - rec->missing;
     return rc;
@@ -415,18 +435,12 @@ static int rec_replay_one(recovery *rec, rec_segment *g, const rec_segment *next
 
 static int rec_replay(recovery *rec)
 {
-    logstore *l = rec->l;
     size_t count = rec->segments.count;
     int rc = 0;
 
     for (size_t i = 0; i < count && rc == 0; i++) {
         rec_segment *g = &rec->all[i];
-        /* What was not read here may have been acknowledged: so its end must not be settled now. */
-        if (g->scan.unreadable && g->limit == UINT64_MAX && !l->opened_read_only)
-            return blob_fail(-EIO, 0,
-                             "%.100s/%016" PRIx64 ".log, the end of the log, cannot be read; see to the disk and open "
-                             "it again, or open it read only to save what can be read",
-                             l->dir, g->s->number);
+
         rec_missing_before(rec, g, i > 0 ? g - 1 : NULL);
         rc = rec_replay_one(rec, g, i + 1 < count ? g + 1 : NULL);
     }
@@ -464,6 +478,8 @@ static int rec_redo_put(logstore *l, const rec_redo *redo)
         rc = wb_log_image_load(l, redo->segment, redo->r.offset, key, redo->r.size, redo->r.crc, &image);
     if (rc == 0)
         wb_log_unpin_locked(l, redo->segment);
+    if (rc == 0 && image->error != 0 && image->error != -ENODATA)
+        rc = rec_unreadable(l, redo->segment);
     if (rc == 0 && image->damaged && (redo->r.flags & LOG_FLAG_DAMAGED) == 0)
         rc = blob_fail(-EIO, 0, "%.150s cannot be read twice the same; see to the disk and open it again", l->dir);
     old = wb_log_find_locked(l, key);

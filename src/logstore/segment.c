@@ -230,7 +230,8 @@ static int segment_begin(logstore *l, log_segment *s, uint64_t spare)
                     .first_lsn = s->first_lsn,
                     .features = LOG_FEATURES,
                     .time_ms = l->disk->ops->time_ms(l->disk),
-                    .version = LOG_VERSION};
+                    .version = LOG_VERSION,
+                    .recovery = l->recovering};
     const log_disk_ops *ops = l->disk->ops;
     char from[LOG_NAME_MAX], to[LOG_NAME_MAX];
     unsigned char block[LOG_BLOCK];
@@ -244,8 +245,12 @@ static int segment_begin(logstore *l, log_segment *s, uint64_t spare)
         return wb_log_fail(l, rc, "write", from);
     if (l->sync_mode != BLOB_LOGSTORE_SYNC_NEVER && (rc = ops->sync(l->disk, s->fd)) != 0)
         return wb_log_fail(l, rc, "sync", from);
-    if ((rc = ops->rename(l->disk, from, to)) != 0)
-        return wb_log_fail(l, rc, "name", to);
+    if ((rc = ops->rename(l->disk, from, to)) != 0) {
+        /* It may have its name all the same, and cut off what others write from here on. */
+        rc = wb_log_fail(l, rc, "name", to);
+        wb_log_turn_read_only(l, "a segment could not be given its name");
+        return rc == -ENOSPC ? -EIO : rc;
+    }
     if (l->sync_mode != BLOB_LOGSTORE_SYNC_NEVER && (rc = ops->sync_folder(l->disk)) != 0) {
         /* Whether the name lasts nobody can tell, and asking again would not tell either. */
         rc = wb_log_fail(l, rc, "sync the folder of", to);
@@ -309,7 +314,11 @@ int wb_log_rotate(logstore *l, uint64_t bytes, uint64_t footer_bytes, bool reser
         return blob_fail(-ENOMEM, 0, "no memory for a segment of %.150s", l->dir);
     s->first_lsn = l->next_lsn;
     s->size = size > l->segment_bytes ? size : l->segment_bytes;
-    if ((rc = segment_make(l, s, reserve)) != 0) {
+    s->recovery = l->recovering;
+    rc = segment_make(l, s, reserve);
+    if (rc != 0 && rc != -ENOSPC && rc != -ENOMEM)
+        rc = segment_make(l, s, reserve); /* that file is no good, perhaps another one is */
+    if (rc != 0) {
         wb_log_segment_free(l, s);
         return rc;
     }
@@ -475,8 +484,10 @@ int wb_log_retire(logstore *l, bool *done)
 
     pthread_mutex_lock(&l->lock);
     s = l->oldest;
-    *done = s != NULL && s != l->active && s->newer != NULL && s->live_blobs == 0 && s->pins == 0 && !l->read_only;
+    *done = s != NULL && s != l->active && s->newer != NULL && s->live_blobs == 0 && s->pins == 0 && !l->read_only &&
+            !l->retiring;
     if (*done) {
+        l->retiring = true;
         where = retire_where_locked(l, s);
         if (s->fd >= 0)
             l->open_files--;
@@ -486,12 +497,35 @@ int wb_log_retire(logstore *l, bool *done)
     if (!*done)
         return 0;
     rc = retire_file(l, s, where);
-    if (rc != 0) {
-        *done = false;
-        return rc;
-    }
+    *done = rc == 0;
     pthread_mutex_lock(&l->lock);
-    retire_forget_locked(l, s, where);
+    if (rc == 0)
+        retire_forget_locked(l, s, where);
+    l->retiring = false;
+    pthread_cond_broadcast(&l->settled);
     pthread_mutex_unlock(&l->lock);
-    return 0;
+    return rc;
+}
+
+bool wb_log_reclaim(logstore *l)
+{
+    unsigned before, after;
+    uint64_t segments;
+    bool done = true;
+
+    pthread_mutex_lock(&l->lock);
+    before = l->spare_count;
+    segments = l->segments;
+    while (l->retiring)
+        (void)wb_log_settled_locked(l, NULL);
+    pthread_mutex_unlock(&l->lock);
+    /* What made the records dead must be on the disk before they go (rule 6). */
+    if (l->active == NULL || (!l->active->failed && wb_log_sync(l) == 0))
+        while (done && wb_log_retire(l, &done) == 0)
+            ;
+    pthread_mutex_lock(&l->lock);
+    after = l->spare_count;
+    done = after > before || l->segments < segments;
+    pthread_mutex_unlock(&l->lock);
+    return done;
 }
