@@ -184,6 +184,7 @@ static void space_steps(space_history *h, size_t steps, uint64_t puts_in_ten, co
     }
 }
 
+/* The log may be behind for a moment: blobs are deleted at the speed of memory. */
 static void space_line(space_history *h, const char *when)
 {
     blob_logstore_info info = log_store_info(h->l);
@@ -194,8 +195,8 @@ static void space_line(space_history *h, const char *when)
     while (space_now(h) > 1 && bench_now_ns() < until)
         usleep(10000);
     settled.at[0] = space_now(h);
-    snprintf(name, sizeof name, "%s, at worst", when);
-    log_line_alone(name, "of it", &worst, 1, LOG_AT_MOST, 1);
+    snprintf(name, sizeof name, "%s, at worst on the way", when);
+    log_line_alone(name, "of it", &worst, 1, LOG_FOR_INFORMATION, 1);
     snprintf(name, sizeof name, "%s, %.1f MiB live, settled", when, (double)info.live_bytes / (double)MIB);
     log_line_alone(name, "of it", &settled, 1, LOG_AT_MOST, 1);
     h->worst = 0;
