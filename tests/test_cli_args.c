@@ -74,7 +74,7 @@ static void version_is_the_librarys(void **state)
 static void a_wrong_command_line_is_2_says_why_and_does_nothing(void **state)
 {
     static const struct {
-        const char *args[4];
+        const char *args[5];
         const char *says;
     } wrong[] = {
         {{NULL}, "which command?"},
@@ -205,7 +205,7 @@ static void a_store_is_a_folder_or_file_and_no_unknown_scheme(void **state)
     RUN(&end, "put", "f", "--base", "s4:bucket/x");
     EXPECT(&end, 2);
     SAYS(&end, "unknown scheme s4:");
-    SAYS(&end, "known are a folder and file:DIR");
+    SAYS(&end, "known are a folder and log:DIR and file:DIR");
     SAYS(&end, "./s4:bucket/x");
     RUN(&end, "put", "f", "--buffer", "FILE:x");
     EXPECT(&end, 2);
@@ -262,8 +262,6 @@ static void output_that_cannot_be_written_is_an_error(void **state)
     close(full);
     command_end_free(&end);
 }
-
-#define PROMISE(test) cmocka_unit_test_setup_teardown(test, command_setup, command_teardown)
 
 int main(void)
 {

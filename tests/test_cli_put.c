@@ -209,7 +209,7 @@ static void sync_of_a_buffer_that_is_not_there_is_a_mistake(void **state)
     (void)state;
     RUN(&end, "sync");
     EXPECT(&end, 3);
-    SAYS(&end, "wbstore: sync: buffer: no such folder, so nothing waits there: check --buffer");
+    SAYS(&end, of_buffer("wbstore: sync: ", ": no such folder, so nothing waits there: check --buffer"));
     assert_false(file_exists("buffer"));
     assert_false(file_exists("base"));
     command_end_free(&end);
@@ -226,7 +226,7 @@ static void a_base_that_cannot_be_opened_hinders_no_put(void **state)
     EXPECT(&end, 4);
     assert_memory_equal(end.out, address_of("abc"), 64);
     SAYS(&end, "wbstore: put: base: Not a directory");
-    SAYS(&end, "1 blob waits in the buffer buffer: `wbstore sync` sends it");
+    SAYS(&end, of_buffer("1 blob waits in the buffer ", ": `wbstore sync` sends it"));
     RUN(&end, "sync");
     EXPECT(&end, 3);
     assert_int_equal(unlink("base"), 0);
@@ -246,7 +246,7 @@ static void a_buffer_that_cannot_be_opened_is_3(void **state)
     RUN(&end, "put", "f");
     EXPECT(&end, 3);
     assert_string_equal(end.out, "");
-    SAYS(&end, "wbstore: put: buffer: Not a directory");
+    SAYS(&end, of_buffer("wbstore: put: ", ": Not a directory"));
     RUN(&end, "put", "f", "--no-sync");
     EXPECT(&end, 3);
     RUN(&end, "status");
@@ -256,20 +256,24 @@ static void a_buffer_that_cannot_be_opened_is_3(void **state)
 
 static void a_store_in_use_elsewhere_is_explained(void **state)
 {
-    static const char *const args[][3] = {
-        {"put", "f"}, {"put", "--no-sync", "f"}, {"ls"}, {"sync"}, {"status"}, {"rm", "abcd"}, {"get", "abcd"}};
+    static const char *const args[][3] = {{"put", "f"},   {"put", "--no-sync", "f"}, {"ls"},    {"sync"},
+                                          {"rm", "abcd"}, {"get", "abcd"},           {"status"}};
     blob_store *held = NULL;
     command_end end = {0};
 
     (void)state;
     file_text("f", "abc");
-    test_ok(blob_filestore_open(&held, "buffer", NULL));
+    held = buffer_open();
     for (size_t i = 0; i < sizeof args / sizeof args[0]; i++) {
         const char *const run[] = {args[i][0], args[i][1], args[i][2], NULL};
 
         command_run(&end, NULL, 0, run);
+        if (i > 5 && buffer_is_log()) { /* these look at a log all the same */
+            EXPECT(&end, 0);
+            continue;
+        }
         EXPECT(&end, 3);
-        SAYS(&end, "buffer: in use by another process: wait until that has ended, or stop it");
+        SAYS(&end, of_buffer("", ": in use by another process: wait until that has ended, or stop it"));
     }
     test_ok(blob_store_close(held, NULL));
     command_end_free(&end);
@@ -286,7 +290,7 @@ static void a_timeout_ends_the_wait_and_says_what_waits(void **state)
     EXPECT(&end, 4);
     assert_memory_equal(end.out, address_of("abc"), 64);
     SAYS(&end, "not done within the time");
-    SAYS(&end, "1 blob waits in the buffer buffer: `wbstore sync` sends it");
+    SAYS(&end, of_buffer("1 blob waits in the buffer ", ": `wbstore sync` sends it"));
     RUN(&end, "sync", "--timeout=0.05");
     EXPECT(&end, 4);
     SAYS(&end, "wbstore: sync: not done within the time");
@@ -307,13 +311,13 @@ static void what_cannot_be_sent_is_named_and_put_again_heals_it(void **state)
     file_text("g", "xyz");
     RUN(&end, "put", "--no-sync", "f", "g");
     EXPECT(&end, 0);
-    file_text(file_of("buffer", "abc"), "abd");
+    damage_in("buffer", "abc");
     RUN(&end, "sync");
     EXPECT(&end, 4);
     snprintf(line, sizeof line, "wbstore: sync: %s: corrupt", address_of("abc"));
     SAYS(&end, line);
     SAYS(&end, "`wbstore put --no-sync` its file again");
-    SAYS(&end, "1 blob waits in the buffer buffer: `wbstore sync` tries again to send it");
+    SAYS(&end, of_buffer("1 blob waits in the buffer ", ": `wbstore sync` tries again to send it"));
     assert_false(file_exists(file_of("base", "abc")));
     assert_true(file_exists(file_of("base", "xyz")));
 
@@ -375,27 +379,25 @@ static void closed_streams_harm_no_store(void **state)
     command_end_free(&end);
 }
 
-#define PROMISE(test) cmocka_unit_test_setup_teardown(test, command_setup, command_teardown)
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        PROMISE(put_prints_address_and_name_as_sha256sum_does),
+        PROMISE_BOTH(put_prints_address_and_name_as_sha256sum_does),
         PROMISE(real_files_come_back_byte_for_byte),
-        PROMISE(standard_input_is_one_blob),
-        PROMISE(a_file_that_cannot_be_read_is_named_and_the_others_are_put),
-        PROMISE(a_line_comes_as_soon_as_its_blob_is_accepted),
-        PROMISE(put_returns_when_the_base_has_it),
-        PROMISE(no_sync_leaves_it_to_sync_and_needs_no_base),
-        PROMISE(a_put_also_sends_what_waited),
-        PROMISE(sync_of_a_buffer_that_is_not_there_is_a_mistake),
-        PROMISE(a_base_that_cannot_be_opened_hinders_no_put),
-        PROMISE(a_buffer_that_cannot_be_opened_is_3),
-        PROMISE(a_store_in_use_elsewhere_is_explained),
-        PROMISE(a_timeout_ends_the_wait_and_says_what_waits),
-        PROMISE(what_cannot_be_sent_is_named_and_put_again_heals_it),
-        PROMISE(a_reader_that_goes_away_loses_no_blob),
-        PROMISE(closed_streams_harm_no_store),
+        PROMISE_BOTH(standard_input_is_one_blob),
+        PROMISE_BOTH(a_file_that_cannot_be_read_is_named_and_the_others_are_put),
+        PROMISE_BOTH(a_line_comes_as_soon_as_its_blob_is_accepted),
+        PROMISE_BOTH(put_returns_when_the_base_has_it),
+        PROMISE_BOTH(no_sync_leaves_it_to_sync_and_needs_no_base),
+        PROMISE_BOTH(a_put_also_sends_what_waited),
+        PROMISE_BOTH(sync_of_a_buffer_that_is_not_there_is_a_mistake),
+        PROMISE_BOTH(a_base_that_cannot_be_opened_hinders_no_put),
+        PROMISE_BOTH(a_buffer_that_cannot_be_opened_is_3),
+        PROMISE_BOTH(a_store_in_use_elsewhere_is_explained),
+        PROMISE_BOTH(a_timeout_ends_the_wait_and_says_what_waits),
+        PROMISE_BOTH(what_cannot_be_sent_is_named_and_put_again_heals_it),
+        PROMISE_BOTH(a_reader_that_goes_away_loses_no_blob),
+        PROMISE_BOTH(closed_streams_harm_no_store),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

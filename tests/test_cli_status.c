@@ -58,7 +58,7 @@ static void status_counts_blobs_and_bytes_and_the_age_of_the_oldest(void **state
     age(file_of("buffer", "four"), 7380); /* two hours and three minutes */
     RUN(&end, "status");
     EXPECT(&end, 0);
-    assert_non_null(strstr(end.out, "buffer   buffer\n"));
+    assert_non_null(strstr(end.out, "buffer   file:buffer\n"));
     assert_non_null(strstr(end.out, "pending  3 blobs, 7 bytes\n"));
     assert_non_null(strstr(end.out, "oldest   2:03:0"));
     assert_non_null(strstr(end.out, "parked   0\n"));
@@ -73,12 +73,12 @@ static void an_empty_buffer_has_no_oldest(void **state)
     assert_int_equal(mkdir("buffer", 0777), 0);
     RUN(&end, "status");
     EXPECT(&end, 0);
-    assert_string_equal(end.out, "buffer   buffer\npending  0 blobs, 0 bytes\noldest   -\nparked   0\n");
+    assert_string_equal(end.out, "buffer   file:buffer\npending  0 blobs, 0 bytes\noldest   -\nparked   0\n");
     RUN(&end, "status", "--json");
     EXPECT(&end, 0);
-    assert_string_equal(
-        end.out,
-        "{\"buffer\":\"buffer\",\"pending_blobs\":0,\"pending_bytes\":0,\"oldest_age_ms\":null,\"parked\":[]}\n");
+    assert_string_equal(end.out,
+                        "{\"buffer\":\"file:buffer\",\"pending_blobs\":0,\"pending_bytes\":0,\"oldest_age_ms\":null,"
+                        "\"parked\":[]}\n");
     command_end_free(&end);
 }
 
@@ -90,7 +90,7 @@ static void a_buffer_that_is_not_there_is_a_mistake(void **state)
     RUN(&end, "status");
     EXPECT(&end, 3);
     assert_string_equal(end.out, "");
-    SAYS(&end, "buffer: no such folder, so nothing waits there: check --buffer");
+    SAYS(&end, of_buffer("", ": no such folder, so nothing waits there: check --buffer"));
     assert_false(file_exists("buffer"));
     command_end_free(&end);
 }
@@ -118,19 +118,20 @@ static void damaged_blobs_are_parked_with_their_reason(void **state)
 
     (void)state;
     put_three();
-    file_text(file_of("buffer", "abc"), "abcd");
+    damage_in("buffer", "abc");
     RUN(&end, "status");
     EXPECT(&end, 1);
-    assert_non_null(strstr(end.out, "pending  3 blobs, 8 bytes\n"));
-    snprintf(line, sizeof line, "parked   1\n%s  4  its bytes do not hash to its address\n", address_of("abc"));
+    assert_non_null(strstr(end.out, "pending  3 blobs, 7 bytes\n"));
+    snprintf(line, sizeof line, "parked   1\n%s  3  %s", address_of("abc"),
+             buffer_is_log() ? "" : "its bytes do not hash to its address\n");
     assert_non_null(strstr(end.out, line));
     RUN(&end, "status", "--json");
     EXPECT(&end, 1);
     assert_true(json_valid(end.out, end.out_size));
-    snprintf(line, sizeof line, "\"parked\":[{\"address\":\"%s\",\"size\":4,\"status\":%d,\"reason\":\"its bytes do",
-             address_of("abc"), BLOB_CORRUPT);
+    snprintf(line, sizeof line, "\"parked\":[{\"address\":\"%s\",\"size\":3,\"status\":%d,\"reason\":\"%s",
+             address_of("abc"), BLOB_CORRUPT, buffer_is_log() ? "" : "its bytes do");
     assert_non_null(strstr(end.out, line));
-    file_text(file_of("buffer", "four"), "five");
+    damage_in("buffer", "four");
     RUN(&end, "status", "--json");
     EXPECT(&end, 1);
     assert_true(json_valid(end.out, end.out_size));
@@ -193,11 +194,10 @@ static void json_says_the_age(void **state)
 /* What no address is cannot be checked, and is no reason to worry. */
 static void keys_that_are_no_address_are_counted_and_not_parked(void **state)
 {
-    blob_store *buffer = NULL;
+    blob_store *buffer = buffer_open();
     command_end end = {0};
 
     (void)state;
-    test_ok(blob_filestore_open(&buffer, "buffer", NULL));
     test_ok(blob_store_put(buffer, NULL, blob_key_of("k", 1), blob_view_of("any", 3), 0));
     test_ok(blob_store_put(buffer, NULL, blob_key_of(NULL, 0), blob_view_of("none", 4), 0));
     test_ok(blob_store_close(buffer, NULL));
@@ -207,20 +207,77 @@ static void keys_that_are_no_address_are_counted_and_not_parked(void **state)
     command_end_free(&end);
 }
 
-#define PROMISE(test) cmocka_unit_test_setup_teardown(test, command_setup, command_teardown)
+/* The number of this name in a JSON object; there must be one. */
+static long long number_of(const char *json, const char *name)
+{
+    char wanted[64], *end;
+    const char *at;
+    long long value;
+
+    snprintf(wanted, sizeof wanted, "\"%s\":", name);
+    at = strstr(json, wanted);
+    if (at == NULL) {
+        print_error("no %s in %s\n", name, json);
+        fail();
+        return -1;
+    }
+    value = strtoll(at + strlen(wanted), &end, 10);
+    assert_true(end > at + strlen(wanted));
+    return value;
+}
+
+static void an_empty_log_has_no_oldest(void **state)
+{
+    command_end end = {0};
+
+    (void)state;
+    assert_int_equal(mkdir("buffer", 0777), 0); /* where nobody has made a log yet */
+    RUN(&end, "status");
+    EXPECT(&end, 0);
+    assert_non_null(strstr(end.out, "buffer   buffer\npending  0 blobs, 0 bytes\noldest   -\n"));
+    assert_int_equal(folder_count("buffer"), 0); /* and a look makes none */
+    test_ok(blob_store_close(buffer_open(), NULL));
+    RUN(&end, "status", "--json");
+    EXPECT(&end, 0);
+    assert_non_null(strstr(end.out, "\"oldest_age_ms\":null,\"parked\":[]"));
+    command_end_free(&end);
+}
+
+static void status_looks_at_a_log_beside_its_host(void **state)
+{
+    blob_store *host = buffer_open();
+    command_end end = {0};
+
+    (void)state;
+    put_text(host, "abc");
+    RUN(&end, "status");
+    EXPECT(&end, 0);
+    assert_non_null(strstr(end.out, "pending  1 blob, 3 bytes\n"));
+    put_text(host, "four");
+    RUN(&end, "status", "--json");
+    EXPECT(&end, 0);
+    assert_int_equal(number_of(end.out, "pending_blobs"), 2);
+    assert_int_equal(number_of(end.out, "pending_bytes"), 7);
+    put_text(host, ""); /* nothing was locked or changed */
+    assert_int_equal(test_len(host), 3);
+    test_ok(blob_store_close(host, NULL));
+    command_end_free(&end);
+}
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_checker_of_json_is_strict),
-        PROMISE(status_counts_blobs_and_bytes_and_the_age_of_the_oldest),
-        PROMISE(an_empty_buffer_has_no_oldest),
-        PROMISE(a_buffer_that_is_not_there_is_a_mistake),
-        PROMISE(status_needs_no_base_and_sends_nothing),
-        PROMISE(damaged_blobs_are_parked_with_their_reason),
+        PROMISE_FILES(status_counts_blobs_and_bytes_and_the_age_of_the_oldest),
+        PROMISE_FILES(an_empty_buffer_has_no_oldest),
+        PROMISE_BOTH(a_buffer_that_is_not_there_is_a_mistake),
+        PROMISE_BOTH(status_needs_no_base_and_sends_nothing),
+        PROMISE_BOTH(damaged_blobs_are_parked_with_their_reason),
         PROMISE(json_is_one_valid_object_whatever_the_names),
-        PROMISE(json_says_the_age),
-        PROMISE(keys_that_are_no_address_are_counted_and_not_parked),
+        PROMISE_FILES(json_says_the_age),
+        PROMISE_BOTH(keys_that_are_no_address_are_counted_and_not_parked),
+        PROMISE(an_empty_log_has_no_oldest),
+        PROMISE(status_looks_at_a_log_beside_its_host),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

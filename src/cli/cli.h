@@ -86,9 +86,10 @@ int cli_flush(cli *c); /* standard output: 0, or CLI_FAILED, said once. Call it 
 /* scheme.c: what the command can do with each kind of store. A kind that cannot do something has NULL there. */
 typedef struct cli_scheme {
     const char *prefix; /* of its names, with the colon */
-    const char *form;   /* how to write them, for messages */
+    const char *kind;   /* what it is, with its article */
     int (*open)(blob_store **out, const char *dir);
     int (*open_reading)(blob_store **out, const char *dir); /* beside a host that has it open, where that can be */
+    bool (*owns)(int folder, const char *name);             /* a name in a folder that tells of such a store there */
     int (*oldest_ms)(blob_store *s, const char *dir, blob_ctx *ctx, int64_t *out); /* age; -1: not known, or no blob */
 } cli_scheme;
 extern const cli_scheme cli_schemes[];
@@ -97,11 +98,12 @@ extern const size_t cli_schemes_count;
 /* url.c: stores by name. */
 typedef struct cli_place {
     const char *url; /* as given */
-    const char *dir;
+    const char *dir; /* within url */
     const cli_scheme *scheme;
 } cli_place;
-int cli_place_parse(cli *c, const char *what, const char *url, cli_place *out); /* 0 or CLI_USAGE */
-bool cli_place_missing(const cli_place *place);                                 /* there is nothing of that name */
+/* plain: the prefix of what a folder without one is, if there is no store in it yet. 0 or CLI_USAGE. */
+int cli_place_parse(cli *c, const char *what, const char *url, const char *plain, cli_place *out);
+bool cli_place_missing(const cli_place *place); /* there is nothing of that name */
 bool cli_place_same(const char *dir, const char *other);
 
 /* idle.c: the base for commands that read. Opened when first asked, sends nothing. */

@@ -31,9 +31,14 @@ static const char help_text[] =
     "  -h, --help         this text, or that of a command\n"
     "  --version\n"
     "\n"
-    "FOLDER is a folder or file:DIR, made if missing; but sync and status want the buffer to be there. Each is in use\n"
-    "by one process at a time. Options may stand before or after the command; -- ends them. Only put and sync send\n"
-    "anything to the base.\n";
+    "FOLDER is one of\n"
+    "  log:DIR     a log: quick to write, for it appends to a few files and syncs many blobs at once\n"
+    "  file:DIR    a file for each blob, named by its address: plain tools can read them\n"
+    "  DIR         whichever of these is there; a new one is a log as the buffer, and files as the base\n"
+    "It is made if missing; but sync and status want the buffer to be there. It is in use by one process at a time;\n"
+    "but status looks at a log also while it is.\n"
+    "\n"
+    "Options may stand before or after the command; -- ends them. Only put and sync send anything to the base.\n";
 
 static const char help_put[] =
     "wbstore put [FILE... | -] [--no-sync] [--timeout SECONDS]\n"
@@ -78,12 +83,13 @@ static const char help_sync[] =
 static const char help_status[] =
     "wbstore status [--json]\n"
     "\n"
-    "Shows what waits in the buffer: blobs and bytes, the age of the oldest, and parked blobs with their reasons. "
-    "Reads\n"
-    "the whole buffer, sends nothing, needs no base. The age is that of the blob's file in the buffer's folder. "
-    "Parked\n"
-    "are the blobs that cannot be read or whose bytes do not hash to their address; what else a base may refuse, sync\n"
-    "finds out. Exit code 1: something is parked.\n"
+    "Shows what waits in the buffer: blobs and bytes, the age of the oldest, and parked blobs with their reasons.\n"
+    "Reads the whole buffer, sends nothing, needs no base. Parked are the blobs that cannot be read or whose bytes do\n"
+    "not hash to their address; what else a base may refuse, sync finds out.\n"
+    "\n"
+    "A log can be open elsewhere meanwhile: then this is its state of a moment ago.\n"
+    "\n"
+    "Exit code 1: something is parked.\n"
     "\n"
     "  --json    one object on one line:\n"
     "              buffer           string, as given; bytes that are not UTF-8 become U+FFFD\n"

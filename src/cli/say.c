@@ -70,6 +70,8 @@ const char *cli_advice(int status)
         return "put its file again";
     case BLOB_REJECTED:
         return "this store will never take it";
+    case BLOB_UNSUPPORTED:
+        return "a newer wbstore may know how";
     case -EIO:
         return "check the disk";
     default:

@@ -3,8 +3,18 @@
  * A new kind is one row of the table. */
 #include "cli/cli.h"
 
+#include <fcntl.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <time.h>
+
+/* Is this name in the folder a file or folder, as the type says? */
+static bool scheme_is(int folder, const char *name, mode_t type)
+{
+    struct stat st;
+
+    return fstatat(folder, name, &st, 0) == 0 && (st.st_mode & S_IFMT) == type;
+}
 
 static int file_open(blob_store **out, const char *dir)
 {
@@ -19,20 +29,28 @@ typedef struct file_oldest {
 } file_oldest;
 
 /* A filestore keeps the blob of a key of up to 64 bytes in DIR/ab/abcdef..., written once. */
+static bool file_place(blob_key key, char *name, size_t room)
+{
+    char hex[2 * BLOB_KEY_MAX + 1];
+
+    if (key.size == 0)
+        return snprintf(name, room, "empty-key") < (int)room;
+    blob_key_hex(key, hex);
+    return key.size <= 64 && snprintf(name, room, "%.2s/%s", hex, hex) < (int)room;
+}
+
 static int file_look(void *arg, blob_key key, uint64_t size)
 {
     file_oldest *oldest = arg;
-    char hex[2 * BLOB_KEY_MAX + 1], path[4096];
+    char name[256], path[4096];
     struct stat st;
     int64_t age;
 
     (void)size;
     if (blob_ctx_status(oldest->ctx) != 0)
         return BLOB_LIST_STOP;
-    if (key.size == 0 || key.size > 64)
-        return 0;
-    blob_key_hex(key, hex);
-    if (snprintf(path, sizeof path, "%s/%.2s/%s", oldest->dir, hex, hex) >= (int)sizeof path || stat(path, &st) != 0)
+    if (!file_place(key, name, sizeof name) ||
+        snprintf(path, sizeof path, "%s/%s", oldest->dir, name) >= (int)sizeof path || stat(path, &st) != 0)
         return 0;
     age = ((int64_t)oldest->now.tv_sec - (int64_t)st.st_mtim.tv_sec) * 1000 +
           (oldest->now.tv_nsec - st.st_mtim.tv_nsec) / 1000000;
@@ -54,12 +72,72 @@ static int file_oldest_ms(blob_store *s, const char *dir, blob_ctx *ctx, int64_t
     return rc;
 }
 
+/* What a filestore makes in its folder: fan-out folders, the empty key's file; in a new one a folder and LOCK alone. */
+static bool file_owns(int folder, const char *name)
+{
+    struct stat st;
+
+    if (strcmp(name, "empty-key") == 0)
+        return scheme_is(folder, name, S_IFREG);
+    if (strlen(name) == 2 && strspn(name, "0123456789abcdef") == 2)
+        return scheme_is(folder, name, S_IFDIR);
+    return strcmp(name, "tmp") == 0 && scheme_is(folder, name, S_IFDIR) && fstatat(folder, "LOCK", &st, 0) == 0;
+}
+
+static int log_open(blob_store **out, const char *dir)
+{
+    return blob_logstore_open(out, dir, NULL);
+}
+
+static int log_open_reading(blob_store **out, const char *dir)
+{
+    blob_logstore_options options = blob_logstore_options_default();
+
+    options.read_only = 1;
+    return blob_logstore_open(out, dir, &options);
+}
+
+static int log_oldest_ms(blob_store *s, const char *dir, blob_ctx *ctx, int64_t *out)
+{
+    blob_logstore_info info = {.struct_size = sizeof info};
+    int rc = blob_logstore_get_info(s, &info);
+
+    (void)dir;
+    (void)ctx;
+    *out = rc == 0 && info.blobs > 0 ? info.oldest_age_ms : -1;
+    return rc;
+}
+
+/* Segments: 16 digits and ".log"; those to be used again, and those set aside. */
+static bool log_owns(int folder, const char *name)
+{
+    static const char *const prefixes[] = {"", "spare-", "damaged-"};
+
+    for (size_t i = 0; i < sizeof prefixes / sizeof prefixes[0]; i++) {
+        size_t length = strlen(prefixes[i]);
+
+        if (strncmp(name, prefixes[i], length) == 0 && strspn(name + length, "0123456789abcdef") == 16 &&
+            strcmp(name + length + 16, length == 0 ? ".log" : "") == 0)
+            return scheme_is(folder, name, S_IFREG);
+    }
+    return false;
+}
+
 const cli_scheme cli_schemes[] = {
     {
+        .prefix = "log:",
+        .kind = "a log",
+        .open = log_open,
+        .open_reading = log_open_reading,
+        .owns = log_owns,
+        .oldest_ms = log_oldest_ms,
+    },
+    {
         .prefix = "file:",
-        .form = "file:DIR",
+        .kind = "a file store",
         .open = file_open,
-        .open_reading = file_open,
+        .open_reading = file_open, /* and keeps its host out meanwhile, as that keeps us out */
+        .owns = file_owns,
         .oldest_ms = file_oldest_ms,
     },
 };

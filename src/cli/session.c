@@ -10,15 +10,22 @@
 #include <string.h>
 
 /* Where a store is: from the option, else from the environment. */
-static int session_place(cli *c, const char *option, const char *value, const char *variable, cli_place *out)
+typedef struct session_name {
+    const char *option, *variable;
+    const char *plain; /* what kind of store a folder without a scheme is, if it is new */
+} session_name;
+static const session_name session_buffer_name = {"--buffer", "WBSTORE_BUFFER", "log:"};
+static const session_name session_base_name = {"--base", "WBSTORE_BASE", "file:"};
+
+static int session_place(cli *c, const session_name *name, const char *value, cli_place *out)
 {
     if (value == NULL)
-        value = getenv(variable);
+        value = getenv(name->variable);
     if (value == NULL || value[0] == '\0') {
-        cli_say(c, "no %s named: give %s FOLDER, or set %s", option + 2, option, variable);
+        cli_say(c, "no %s named: give %s FOLDER, or set %s", name->option + 2, name->option, name->variable);
         return CLI_USAGE;
     }
-    return cli_place_parse(c, option, value, out);
+    return cli_place_parse(c, name->option, value, name->plain, out);
 }
 
 static int session_failed(cli_session *s, const char *what, int status)
@@ -63,11 +70,11 @@ static int session_places(cli_session *s, cli_mode mode)
     const cli_options *o = &c->options;
     int rc;
 
-    if ((rc = session_place(c, "--buffer", o->buffer, "WBSTORE_BUFFER", &s->buffer_place)) != 0)
+    if ((rc = session_place(c, &session_buffer_name, o->buffer, &s->buffer_place)) != 0)
         return rc;
     if (!session_has_base(mode))
         return 0;
-    if ((rc = session_place(c, "--base", o->base, "WBSTORE_BASE", &s->base_place)) != 0)
+    if ((rc = session_place(c, &session_base_name, o->base, &s->base_place)) != 0)
         return rc;
     return session_two(s);
 }

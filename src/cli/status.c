@@ -51,16 +51,18 @@ static int status_look(void *arg, blob_key key, uint64_t size)
     blob *b = NULL;
     int rc;
 
-    if (blob_ctx_status(c->ctx) != 0)
-        return BLOB_LIST_STOP;
-    r->blobs++;
-    if (size != UINT64_MAX)
-        r->bytes += size;
     rc = blob_store_get(r->s->buffer, c->ctx, key, &b);
     if (rc == 0 && !cli_key_matches(key, b))
         rc = blob_fail(BLOB_CORRUPT, 0, "its bytes do not hash to its address");
     blob_unref(b);
-    return rc == 0 || blob_ctx_status(c->ctx) != 0 ? 0 : status_park(r, key, size, rc);
+    if (blob_ctx_status(c->ctx) != 0)
+        return BLOB_LIST_STOP;
+    if (rc == BLOB_NOT_FOUND) /* its host has sent or removed it meanwhile */
+        return 0;
+    r->blobs++;
+    if (size != UINT64_MAX)
+        r->bytes += size;
+    return rc == 0 ? 0 : status_park(r, key, size, rc);
 }
 
 static void status_print_json(const status_report *r)
@@ -100,13 +102,25 @@ static void status_print(const status_report *r)
         printf("oldest   -\n");
     printf("parked   %" PRIu64 "\n", r->parked_blobs);
     for (const status_parked *p = r->parked; p != NULL; p = p->next) {
+        printf("%s  ", p->hex);
         if (p->size != UINT64_MAX)
-            printf("%s  %" PRIu64 "  ", p->hex, p->size);
+            printf("%" PRIu64 "  ", p->size);
         else
-            printf("%s  -  ", p->hex);
+            printf("-  ");
         cli_escape(stdout, p->reason);
         putchar('\n');
     }
+}
+
+static int status_gather(status_report *r)
+{
+    const cli_place *place = &r->s->buffer_place;
+    blob_ctx *ctx = r->s->c->ctx;
+    int rc = place->scheme->oldest_ms(r->s->buffer, place->dir, ctx, &r->oldest_ms);
+
+    if (rc == 0)
+        rc = blob_store_list(r->s->buffer, ctx, blob_key_of(NULL, 0), status_look, r);
+    return rc;
 }
 
 void cli_status(cli *c)
@@ -120,9 +134,7 @@ void cli_status(cli *c)
         cli_worsen(c, rc);
         goto out;
     }
-    rc = s.buffer_place.scheme->oldest_ms(s.buffer, s.buffer_place.dir, c->ctx, &r.oldest_ms);
-    if (rc == 0)
-        rc = blob_store_list(s.buffer, c->ctx, blob_key_of(NULL, 0), status_look, &r);
+    rc = status_gather(&r);
     if (cli_ended(c))
         goto out;
     if (rc != 0) {

@@ -1,10 +1,17 @@
-/* url.c - stores by name: "file:DIR", or plainly DIR.
+/* url.c - stores by name: "log:DIR", "file:DIR", or plainly DIR.
  *
  * A name with a scheme that is not in the table of scheme.c is refused: were it taken for a folder, a misspelt scheme
- * would make one and be called a success. A folder with a colon in its name is written ./a:b. */
+ * would make one and be called a success. A folder with a colon in its name is written ./a:b.
+ *
+ * A plain folder is what is in it; only where there is no store yet does the caller say what it becomes. So a buffer
+ * made when a plain folder was a file store goes on as one, and nothing in it is overlooked. A scheme that does not fit
+ * what is there is refused for the same reason: the other store would look empty. Whoever has both in one folder must
+ * say which. */
 #include "cli/cli.h"
 
+#include <dirent.h>
 #include <errno.h>
+#include <limits.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -25,40 +32,84 @@ static const cli_scheme *url_scheme(const char *prefix, size_t length)
     return NULL;
 }
 
-/* "log:DIR and file:DIR" */
-static void url_known(char *text, size_t room)
+/* "log:DIR and file:DIR": those of the kinds whose bits are set, with this folder. */
+static void url_list(char *text, size_t room, unsigned kinds, const char *between, const char *dir)
 {
     text[0] = '\0';
     for (size_t i = 0; i < cli_schemes_count; i++) {
         size_t used = strlen(text);
 
-        snprintf(text + used, room - used, "%s%s", i == 0 ? "" : " and ", cli_schemes[i].form);
+        if ((kinds & 1u << i) != 0)
+            snprintf(text + used, room - used, "%s%s%s", used == 0 ? "" : between, cli_schemes[i].prefix, dir);
     }
 }
 
-int cli_place_parse(cli *c, const char *what, const char *url, cli_place *out)
+/* The kinds of stores in dir, as bits; none where that cannot be told, too: whoever opens it will see. */
+static unsigned url_owners(const char *dir)
+{
+    const struct dirent *entry;
+    DIR *names = opendir(dir);
+    unsigned owners = 0;
+
+    if (names == NULL)
+        return 0;
+    while ((entry = readdir(names)) != NULL)
+        for (size_t i = 0; i < cli_schemes_count; i++)
+            if ((owners & 1u << i) == 0 && cli_schemes[i].owns(dirfd(names), entry->d_name))
+                owners |= 1u << i;
+    closedir(names);
+    return owners;
+}
+
+/* What is in the folder decides, or must agree. */
+static int url_settle(cli *c, const char *what, bool plain, cli_place *place)
+{
+    unsigned owners = url_owners(place->dir);
+    const cli_scheme *owner = place->scheme;
+    char names[512];
+
+    if (owners == 0 || (!plain && (owners & 1u << (place->scheme - cli_schemes)) != 0))
+        return 0;
+    for (size_t i = 0; i < cli_schemes_count; i++)
+        if ((owners & 1u << i) != 0)
+            owner = &cli_schemes[i];
+    url_list(names, sizeof names, owners, " or ", place->dir);
+    if (plain && (owners & (owners - 1)) == 0) {
+        place->scheme = owner;
+        return 0;
+    }
+    if (plain)
+        cli_say(c, "%s %s: more than one store is in that folder: write %s", what, place->url, names);
+    else
+        cli_say(c, "%s %s: %s is in that folder: write %s, or name another folder", what, place->url, owner->kind,
+                names);
+    return CLI_USAGE;
+}
+
+int cli_place_parse(cli *c, const char *what, const char *url, const char *plain, cli_place *out)
 {
     size_t length = url_scheme_length(url);
     char known[128];
 
-    url_known(known, sizeof known);
+    url_list(known, sizeof known, UINT_MAX, " and ", "DIR");
     out->url = url;
     out->dir = url + length;
-    out->scheme = length > 0 ? url_scheme(url, length) : url_scheme("file:", 5);
+    out->scheme = length > 0 ? url_scheme(url, length) : url_scheme(plain, strlen(plain));
     if (out->scheme == NULL) {
         cli_say(c, "%s %s: unknown scheme %.*s: known are a folder and %s; a folder of that name is ./%s", what, url,
                 (int)length, url, known, url);
         return CLI_USAGE;
     }
     if (out->dir[0] == '\0') {
-        cli_say(c, "%s %s: no folder named: give a folder or %s", what, url, out->scheme->form);
+        cli_say(c, "%s %s: no folder named: give a folder or %sDIR", what, url, out->scheme->prefix);
         return CLI_USAGE;
     }
     if (length > 0 && strncmp(out->dir, "//", 2) == 0 && out->dir[2] != '/') {
-        cli_say(c, "%s %s: %s takes a folder, no host: write %s", what, url, out->scheme->prefix, out->scheme->form);
+        cli_say(c, "%s %s: %s takes a folder, no host: write %sDIR", what, url, out->scheme->prefix,
+                out->scheme->prefix);
         return CLI_USAGE;
     }
-    return 0;
+    return url_settle(c, what, length == 0, out);
 }
 
 bool cli_place_missing(const cli_place *place)

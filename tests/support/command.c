@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include <wbstore/stores.h>
 
 /* theirs becomes the child's end, ours the test's. */
 static void command_stream(int given, bool input, int *theirs, int *ours)
@@ -183,13 +184,52 @@ void command_says(const command_end *end, const char *text, const char *file, in
     _fail(file, line);
 }
 
-int command_setup(void **state)
+static int command_setup_over(void **state, const char *buffer)
 {
     test_watchdog(120);
     signal(SIGPIPE, SIG_IGN);
     if ((*state = test_dir_make()) == NULL || chdir(*state) != 0)
         return -1;
-    return setenv("WBSTORE_BASE", "base", 1) != 0 || setenv("WBSTORE_BUFFER", "buffer", 1) != 0;
+    return setenv("WBSTORE_BASE", "base", 1) != 0 || setenv("WBSTORE_BUFFER", buffer, 1) != 0;
+}
+
+int command_setup(void **state)
+{
+    return command_setup_over(state, "buffer");
+}
+
+int command_setup_files(void **state)
+{
+    return command_setup_over(state, "file:buffer");
+}
+
+const char *buffer_url(void)
+{
+    const char *url = getenv("WBSTORE_BUFFER");
+
+    assert_non_null(url);
+    return url;
+}
+
+bool buffer_is_log(void)
+{
+    return strncmp(buffer_url(), "file:", 5) != 0;
+}
+
+const char *of_buffer(const char *before, const char *after)
+{
+    static char text[1024];
+
+    snprintf(text, sizeof text, "%s%s%s", before, buffer_url(), after);
+    return text;
+}
+
+blob_store *buffer_open(void)
+{
+    blob_store *s = NULL;
+
+    test_ok(buffer_is_log() ? blob_logstore_open(&s, "buffer", NULL) : blob_filestore_open(&s, "buffer", NULL));
+    return s;
 }
 
 int command_teardown(void **state)
@@ -199,6 +239,14 @@ int command_teardown(void **state)
     test_dir_remove(*state);
     test_watchdog(0);
     return rc;
+}
+
+void put_text(blob_store *s, const char *text)
+{
+    unsigned char address[BLOB_ADDRESS_MAX];
+
+    blob_hash_sha256()->digest(text, strlen(text), address);
+    test_put(s, blob_key_of(address, blob_hash_sha256()->size), text);
 }
 
 void file_make(const char *name, const void *bytes, size_t size)
@@ -250,16 +298,95 @@ size_t folder_count(const char *name)
     return count;
 }
 
+static bool is_segment(const char *name)
+{
+    return strspn(name, "0123456789abcdef") == 16 && strcmp(name + 16, ".log") == 0;
+}
+
+static bool is_log(const char *dir)
+{
+    DIR *folder = opendir(dir);
+    bool found = false;
+
+    if (folder == NULL)
+        return false;
+    for (const struct dirent *entry; (entry = readdir(folder)) != NULL;)
+        found = found || is_segment(entry->d_name);
+    closedir(folder);
+    return found;
+}
+
+static size_t blobs_in_log(const char *dir)
+{
+    blob_logstore_options options = blob_logstore_options_default();
+    blob_store *s = NULL;
+    uint64_t count;
+
+    options.read_only = 1;
+    test_ok(blob_logstore_open(&s, dir, &options));
+    test_ok(blob_store_len(s, NULL, &count));
+    test_ok(blob_store_close(s, NULL));
+    return (size_t)count;
+}
+
 size_t blobs_in(const char *store)
 {
     size_t count = 0;
     char name[256];
+
+    if (is_log(store))
+        return blobs_in_log(store);
 
     for (unsigned fan = 0; fan < 256; fan++) {
         snprintf(name, sizeof name, "%s/%02x", store, fan);
         count += folder_count(name);
     }
     return count;
+}
+
+static size_t damage_file(const char *name, const void *bytes, size_t size)
+{
+    size_t there, count = 0;
+    unsigned char *all = file_read(name, &there), *at = all;
+    int fd = open(name, O_WRONLY | O_CLOEXEC);
+
+    assert_true(all != NULL && fd >= 0 && size > 0);
+    while ((at = memmem(at, there - (size_t)(at - all), bytes, size)) != NULL) {
+        unsigned char flipped = at[size / 2] ^ 0x20;
+
+        assert_int_equal(pwrite(fd, &flipped, 1, (off_t)(at - all + (ptrdiff_t)(size / 2))), 1);
+        at += size;
+        count++;
+    }
+    close(fd);
+    free(all);
+    return count;
+}
+
+size_t damage_log(const char *dir, const void *bytes, size_t size)
+{
+    DIR *folder = opendir(dir);
+    size_t count = 0;
+    char path[512];
+
+    assert_non_null(folder);
+    for (const struct dirent *entry; (entry = readdir(folder)) != NULL;) {
+        snprintf(path, sizeof path, "%s/%s", dir, entry->d_name);
+        if (is_segment(entry->d_name))
+            count += damage_file(path, bytes, size);
+    }
+    closedir(folder);
+    return count;
+}
+
+void damage_in(const char *store, const char *text)
+{
+    if (is_log(store)) {
+        assert_true(damage_log(store, text, strlen(text)) > 0);
+        return;
+    }
+    assert_int_equal(chmod(file_of(store, text), 0644), 0);
+    assert_int_equal(damage_file(file_of(store, text), text, strlen(text)), 1);
 }
 
 const char *address_of(const char *text)

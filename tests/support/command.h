@@ -7,6 +7,8 @@
 #include <stddef.h>
 #include <sys/types.h>
 
+#include <wbstore/blob_store.h>
+
 typedef struct command {
     pid_t pid;
     int in, out, err; /* our ends of its pipes; -1: none */
@@ -40,9 +42,26 @@ void command_says(const command_end *end, const char *text, const char *file, in
 void command_end_free(command_end *end);
 
 /* A folder of the test's own, which is the working folder meanwhile. WBSTORE_BASE and WBSTORE_BUFFER are "base" and
- * "buffer" in it. For cmocka_unit_test_setup_teardown. */
+ * "buffer" in it: files, and a log. Or the buffer is "file:buffer", files too. */
 int command_setup(void **state);
+int command_setup_files(void **state);
 int command_teardown(void **state);
+#define PROMISE(test)                                                                                                  \
+    {                                                                                                                  \
+#test, test, command_setup, command_teardown, NULL                                                             \
+    }
+#define PROMISE_FILES(test)                                                                                            \
+    {                                                                                                                  \
+#test "_over_files", test, command_setup_files, command_teardown, NULL                                         \
+    }
+#define PROMISE_BOTH(test) PROMISE(test), PROMISE_FILES(test)
+
+/* The buffer's name as the command says it, and this in the midst of a text; in a room that the next call uses again. */
+const char *buffer_url(void);
+const char *of_buffer(const char *before, const char *after);
+bool buffer_is_log(void);
+blob_store *buffer_open(void);                  /* as its host does */
+void put_text(blob_store *s, const char *text); /* a blob that is this text, under its address */
 
 /* Files in the working folder. */
 void file_make(const char *name, const void *bytes, size_t size);
@@ -50,7 +69,12 @@ void file_text(const char *name, const char *text);
 void *file_read(const char *name, size_t *size); /* NULL: not there */
 bool file_exists(const char *name);
 size_t folder_count(const char *name); /* entries but . and .. */
-size_t blobs_in(const char *store);    /* of a filestore's folder; 0: not there */
+size_t blobs_in(const char *store);    /* of a store's folder; 0: not there */
+
+/* Flips a byte of the blob that is this text, where its store in this folder has it. */
+void damage_in(const char *store, const char *text);
+/* Flips a byte in the middle of some bytes wherever a log's segments have them. How often: that is the result. */
+size_t damage_log(const char *dir, const void *bytes, size_t size);
 
 /* Puts a file where the base wants a folder: every upload of this blob fails until it is gone. */
 void block_base(const char *text);
