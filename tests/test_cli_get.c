@@ -358,6 +358,29 @@ static void keys_that_are_no_address_can_be_read_and_removed(void **state)
     command_end_free(&end);
 }
 
+/* It has no digits; what ls calls it, get and rm take. */
+static void the_empty_key_has_a_name(void **state)
+{
+    blob_store *buffer = buffer_open();
+    command_end end = {0};
+
+    (void)state;
+    test_ok(blob_store_put(buffer, NULL, blob_key_of(NULL, 0), blob_view_of("none", 4), 0));
+    test_ok(blob_store_close(buffer, NULL));
+    RUN(&end, "ls");
+    EXPECT(&end, 0);
+    assert_string_equal(end.out, "empty-key  4\n");
+    RUN(&end, "get", "empty-key");
+    EXPECT(&end, 0);
+    assert_string_equal(end.out, "none");
+    RUN(&end, "rm", "empty-key");
+    EXPECT(&end, 0);
+    RUN(&end, "get", "empty-key");
+    EXPECT(&end, 1);
+    SAYS(&end, of_buffer("empty-key: not found in ", " or base"));
+    command_end_free(&end);
+}
+
 static void a_list_that_cannot_be_written_is_3(void **state)
 {
     int full = open("/dev/full", O_WRONLY | O_CLOEXEC);
@@ -391,6 +414,7 @@ int main(void)
         PROMISE_BOTH(rm_removes_from_the_base_and_from_the_buffer),
         PROMISE_BOTH(reading_and_removing_send_nothing),
         PROMISE_BOTH(keys_that_are_no_address_can_be_read_and_removed),
+        PROMISE_BOTH(the_empty_key_has_a_name),
         PROMISE_BOTH(a_list_that_cannot_be_written_is_3),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

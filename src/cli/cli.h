@@ -149,7 +149,9 @@ void cli_on_event(void *arg, const wbstore_event *event);
 /* Ends the wrapper; says how many blobs wait, and what sync does with them ("sends"). */
 void cli_say_waiting(cli_session *s, const char *why, const char *does);
 
-/* key.c: keys as people type them, and what to say of them. */
+/* key.c: keys as people type and read them, and what to say of them. */
+#define CLI_KEY_TEXT (2 * BLOB_KEY_MAX + 1)
+const char *cli_key_text(blob_key key, char text[CLI_KEY_TEXT]);                               /* returns text */
 int cli_key_parse(cli *c, const char *text, unsigned char bytes[BLOB_KEY_MAX], blob_key *key); /* 0, or CLI_USAGE */
 bool cli_key_matches(blob_key key, const blob *b); /* a key that is no address can hold any bytes */
 void cli_say_not_found(cli_session *s, const char *text, blob_key key);

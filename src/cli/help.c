@@ -57,7 +57,8 @@ static const char help_get[] =
     "wbstore get ADDRESS [-o FILE]\n"
     "\n"
     "Writes the blob to standard output, from the buffer or else from the base, after checking that its bytes hash to\n"
-    "ADDRESS. (Keys of another length than an address, which other programs may have put, have nothing to check.)\n"
+    "ADDRESS. (Keys of another length than an address, which other programs may have put, have nothing to check. The\n"
+    "empty one is written empty-key here, in ls and in rm.)\n"
     "\n"
     "  -o, --output FILE    write FILE, whole or not at all; - is standard output\n";
 

@@ -1,13 +1,29 @@
-/* key.c - keys as people type them: the hexadecimal digits of an address. Keys of other lengths are taken too, for a
- * store may hold what the command did not put there, and ls shows it. */
+/* key.c - keys as people type and read them: the hexadecimal digits of an address. Keys of other lengths are taken
+ * too, for a store may hold what the command did not put there, and ls shows it. The empty key has no digits: it has a
+ * name, which is no hexadecimal. */
 #include "cli/cli.h"
 
 #include <string.h>
 
+static const char key_empty[] = "empty-key";
+
+const char *cli_key_text(blob_key key, char text[CLI_KEY_TEXT])
+{
+    if (key.size > 0)
+        blob_key_hex(key, text);
+    else
+        memcpy(text, key_empty, sizeof key_empty);
+    return text;
+}
+
 int cli_key_parse(cli *c, const char *text, unsigned char bytes[BLOB_KEY_MAX], blob_key *key)
 {
-    size_t size;
+    size_t size = 0;
 
+    if (strcmp(text, key_empty) == 0) {
+        *key = blob_key_of(bytes, 0);
+        return 0;
+    }
     if (text[0] == '\0' || blob_key_from_hex(text, bytes, BLOB_KEY_MAX, &size) != 0) {
         cli_say(c, "%s: not an address: give its 64 hexadecimal digits, as put and ls print them", text);
         return CLI_USAGE;
@@ -18,7 +34,7 @@ int cli_key_parse(cli *c, const char *text, unsigned char bytes[BLOB_KEY_MAX], b
 
 void cli_say_not_found(cli_session *s, const char *text, blob_key key)
 {
-    if (key.size == blob_hash_sha256()->size)
+    if (key.size == blob_hash_sha256()->size || key.size == 0)
         cli_say(s->c, "%s: not found in %s or %s: `wbstore ls` lists what is there", text, s->buffer_place.url,
                 s->base_place.url);
     else

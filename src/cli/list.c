@@ -6,13 +6,13 @@
 static int ls_print(void *arg, blob_key key, uint64_t size)
 {
     cli *c = arg;
-    char hex[2 * BLOB_KEY_MAX + 1];
+    char text[CLI_KEY_TEXT];
 
-    blob_key_hex(key, hex);
+    cli_key_text(key, text);
     if (size == UINT64_MAX)
-        printf("%s  -\n", hex);
+        printf("%s  -\n", text);
     else
-        printf("%s  %" PRIu64 "\n", hex, size);
+        printf("%s  %" PRIu64 "\n", text, size);
     if (ferror(stdout))
         (void)cli_flush(c);
     return !c->out_failed && blob_ctx_status(c->ctx) == 0 ? 0 : BLOB_LIST_STOP;

@@ -91,6 +91,7 @@ static void status_print_json(const status_report *r)
 static void status_print(const status_report *r)
 {
     int64_t seconds = r->oldest_ms / 1000;
+    char text[CLI_KEY_TEXT];
 
     fputs("buffer   ", stdout);
     cli_escape(stdout, r->s->buffer_place.url);
@@ -102,7 +103,7 @@ static void status_print(const status_report *r)
         printf("oldest   -\n");
     printf("parked   %" PRIu64 "\n", r->parked_blobs);
     for (const status_parked *p = r->parked; p != NULL; p = p->next) {
-        printf("%s  ", p->hex);
+        printf("%s  ", p->hex[0] != '\0' ? p->hex : cli_key_text(blob_key_of(NULL, 0), text));
         if (p->size != UINT64_MAX)
             printf("%" PRIu64 "  ", p->size);
         else
