@@ -9,7 +9,7 @@
 #include <unistd.h>
 #include <wbstore/wbstore.h>
 
-static const char *const verbs[] = {"put", "get", "ls", "rm", "sync", "status"};
+static const char *const verbs[] = {"put", "get", "ls", "rm", "sync", "status", "verify"};
 #define VERBS (sizeof verbs / sizeof verbs[0])
 
 static void help_names_every_command_and_exit_code(void **state)
@@ -94,6 +94,8 @@ static void a_wrong_command_line_is_2_says_why_and_does_nothing(void **state)
         {{"get", "ab", "cd"}, "cd: one argument too many"},
         {{"ls", "x"}, "x: one argument too many"},
         {{"status", "x"}, "x: one argument too many"},
+        {{"verify", "x"}, "x: one argument too many"},
+        {{"verify", "-o", "x"}, "--output: not an option of this command"},
         {{"sync", "x"}, "x: one argument too many"},
         {{"sync", "--timeout=soon"}, "soon: not a number of seconds"},
         {{"sync", "--timeout", "0"}, "0: not a number of seconds"},

@@ -91,6 +91,9 @@ typedef struct cli_scheme {
     int (*open_reading)(blob_store **out, const char *dir); /* beside a host that has it open, where that can be */
     bool (*owns)(int folder, const char *name);             /* a name in a folder that tells of such a store there */
     int (*oldest_ms)(blob_store *s, const char *dir, blob_ctx *ctx, int64_t *out); /* age; -1: not known, or no blob */
+    bool (*place)(blob_key key, char *name, size_t room); /* the file in the folder that is this blob; false: none */
+    int (*findings)(blob_store *s, blob_ctx *ctx, unsigned verify,
+                    int (*fn)(void *arg, const blob_logstore_finding *finding), void *arg);
 } cli_scheme;
 extern const cli_scheme cli_schemes[];
 extern const size_t cli_schemes_count;
@@ -154,6 +157,9 @@ void cli_say_waiting(cli_session *s, const char *why, const char *does);
 const char *cli_key_text(blob_key key, char text[CLI_KEY_TEXT]);                               /* returns text */
 int cli_key_parse(cli *c, const char *text, unsigned char bytes[BLOB_KEY_MAX], blob_key *key); /* 0, or CLI_USAGE */
 bool cli_key_matches(blob_key key, const blob *b); /* a key that is no address can hold any bytes */
+/* A get that is BLOB_CORRUPT also if the bytes do not hash to their address; then *out is there nevertheless. */
+int cli_get_checked(blob_store *s, blob_ctx *ctx, blob_key key, blob **out);
+bool cli_is_damage(int status); /* of a get: it is about this blob's bytes, not about the store */
 void cli_say_not_found(cli_session *s, const char *text, blob_key key);
 
 /* The verbs. */
@@ -163,5 +169,6 @@ void cli_get(cli *c);
 void cli_ls(cli *c);
 void cli_rm(cli *c);
 void cli_status(cli *c);
+void cli_verify(cli *c);
 
 #endif

@@ -22,6 +22,7 @@ static const char help_text[] =
     "  wbstore rm ADDRESS...                                        remove blobs\n"
     "  wbstore sync [--timeout SECONDS]                             send what waits in the buffer\n"
     "  wbstore status [--json]                                      what waits in the buffer\n"
+    "  wbstore verify [--json]                                      find damaged blobs in the buffer\n"
     "  wbstore help [COMMAND]                                       more about one command\n"
     "\n"
     "Blobs go into a buffer first, which is durable and near, and from there to the base.\n"
@@ -35,8 +36,8 @@ static const char help_text[] =
     "  log:DIR     a log: quick to write, for it appends to a few files and syncs many blobs at once\n"
     "  file:DIR    a file for each blob, named by its address: plain tools can read them\n"
     "  DIR         whichever of these is there; a new one is a log as the buffer, and files as the base\n"
-    "It is made if missing; but sync and status want the buffer to be there. It is in use by one process at a time;\n"
-    "but status looks at a log also while it is.\n"
+    "It is made if missing; but sync, status and verify want the buffer to be there. It is in use by one process at a\n"
+    "time; but status and verify look at a log also while it is.\n"
     "\n"
     "Options may stand before or after the command; -- ends them. Only put and sync send anything to the base.\n";
 
@@ -100,6 +101,26 @@ static const char help_status[] =
     "              parked           array of objects: address (string), size (number, or null if not known),\n"
     "                               status (number, negative, as in the library's headers), reason (string)\n";
 
+static const char help_verify[] =
+    "wbstore verify [--json]\n"
+    "\n"
+    "Reads every blob in the buffer and checks that its bytes hash to its address; a log also checks the checksums of\n"
+    "its records. (Keys of another length than an address, which other programs may have put, have nothing else.)\n"
+    "Changes nothing, sends nothing, needs no base. A log can be open elsewhere meanwhile.\n"
+    "\n"
+    "Prints `ADDRESS  WHERE  WHAT` for each blob that is damaged. WHERE is FILE:OFFSET+SIZE in the buffer's folder,\n"
+    "FILE if the blob is all of it, or - if that is not known; ADDRESS is - for damage of which no blob is known.\n"
+    "Then `N blobs checked, M damaged`, and `, K more places damaged` if there are some that hit none of these blobs.\n"
+    "Exit code 1: something is damaged.\n"
+    "\n"
+    "  --json    one object on a line for each:\n"
+    "              address    string; or null if not known\n"
+    "              file       string, or null if not known\n"
+    "              offset     number, or null if not known\n"
+    "              size       number, likewise\n"
+    "              reason     string\n"
+    "            and a last one of numbers: blobs, damaged, other; N, M, K of the line above\n";
+
 static const char help_help[] = "wbstore help [COMMAND]\n";
 
 static void help_run(cli *c)
@@ -126,6 +147,7 @@ static const cli_verb help_verbs[] = {
     {.name = "rm", .operands_min = 1, .operands_max = SIZE_MAX, .run = cli_rm, .help = help_rm},
     {.name = "sync", .options = CLI_OPT_TIMEOUT, .needs_buffer = true, .run = cli_sync, .help = help_sync},
     {.name = "status", .options = CLI_OPT_JSON, .needs_buffer = true, .run = cli_status, .help = help_status},
+    {.name = "verify", .options = CLI_OPT_JSON, .needs_buffer = true, .run = cli_verify, .help = help_verify},
     {.name = "help", .operands_max = 1, .run = help_run, .help = help_help},
 };
 

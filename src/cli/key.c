@@ -3,6 +3,7 @@
  * name, which is no hexadecimal. */
 #include "cli/cli.h"
 
+#include <errno.h>
 #include <string.h>
 
 static const char key_empty[] = "empty-key";
@@ -40,6 +41,20 @@ void cli_say_not_found(cli_session *s, const char *text, blob_key key)
     else
         cli_say(s->c, "%s: not found: an address has %zu hexadecimal digits, this has %zu", text,
                 2 * blob_hash_sha256()->size, strlen(text));
+}
+
+bool cli_is_damage(int status)
+{
+    return status == BLOB_CORRUPT || status == -EIO;
+}
+
+int cli_get_checked(blob_store *s, blob_ctx *ctx, blob_key key, blob **out)
+{
+    int rc = blob_store_get(s, ctx, key, out);
+
+    if (rc == 0 && !cli_key_matches(key, *out))
+        rc = blob_fail(BLOB_CORRUPT, 0, "its bytes do not hash to its address");
+    return rc;
 }
 
 bool cli_key_matches(blob_key key, const blob *b)

@@ -131,6 +131,7 @@ const cli_scheme cli_schemes[] = {
         .open_reading = log_open_reading,
         .owns = log_owns,
         .oldest_ms = log_oldest_ms,
+        .findings = blob_logstore_findings,
     },
     {
         .prefix = "file:",
@@ -139,6 +140,7 @@ const cli_scheme cli_schemes[] = {
         .open_reading = file_open, /* and keeps its host out meanwhile, as that keeps us out */
         .owns = file_owns,
         .oldest_ms = file_oldest_ms,
+        .place = file_place,
     },
 };
 const size_t cli_schemes_count = sizeof cli_schemes / sizeof cli_schemes[0];

@@ -51,9 +51,7 @@ static int status_look(void *arg, blob_key key, uint64_t size)
     blob *b = NULL;
     int rc;
 
-    rc = blob_store_get(r->s->buffer, c->ctx, key, &b);
-    if (rc == 0 && !cli_key_matches(key, b))
-        rc = blob_fail(BLOB_CORRUPT, 0, "its bytes do not hash to its address");
+    rc = cli_get_checked(r->s->buffer, c->ctx, key, &b);
     blob_unref(b);
     if (blob_ctx_status(c->ctx) != 0)
         return BLOB_LIST_STOP;
