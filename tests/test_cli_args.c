@@ -9,7 +9,7 @@
 #include <unistd.h>
 #include <wbstore/wbstore.h>
 
-static const char *const verbs[] = {"put", "get", "ls", "rm", "sync", "status", "verify"};
+static const char *const verbs[] = {"put", "get", "ls", "rm", "sync", "status", "verify", "export"};
 #define VERBS (sizeof verbs / sizeof verbs[0])
 
 static void help_names_every_command_and_exit_code(void **state)
@@ -96,6 +96,11 @@ static void a_wrong_command_line_is_2_says_why_and_does_nothing(void **state)
         {{"status", "x"}, "x: one argument too many"},
         {{"verify", "x"}, "x: one argument too many"},
         {{"verify", "-o", "x"}, "--output: not an option of this command"},
+        {{"export", "--json"}, "--json: not an option of this command"},
+        {{"export"}, "where to? give -o FOLDER"},
+        {{"export", "-o", "-"}, "where to? give -o FOLDER"},
+        {{"export", "-o", ""}, "where to? give -o FOLDER"},
+        {{"export", "-ox", "abcd", "nothex"}, "nothex: not an address"},
         {{"sync", "x"}, "x: one argument too many"},
         {{"sync", "--timeout=soon"}, "soon: not a number of seconds"},
         {{"sync", "--timeout", "0"}, "0: not a number of seconds"},

@@ -256,8 +256,9 @@ static void a_buffer_that_cannot_be_opened_is_3(void **state)
 
 static void a_store_in_use_elsewhere_is_explained(void **state)
 {
-    static const char *const args[][3] = {{"put", "f"},   {"put", "--no-sync", "f"}, {"ls"},     {"sync"},
-                                          {"rm", "abcd"}, {"get", "abcd"},           {"status"}, {"verify"}};
+    static const char *const args[][3] = {{"put", "f"},         {"put", "--no-sync", "f"}, {"ls"},     {"sync"},
+                                          {"rm", "abcd"},       {"get", "abcd"},           {"status"}, {"verify"},
+                                          {"export", "-o", "x"}};
     blob_store *held = NULL;
     command_end end = {0};
 

@@ -163,8 +163,8 @@ static void a_store_is_recognised_by_any_of_its_files(void **state)
 static void a_scheme_that_does_not_fit_is_refused_with_the_one_that_does(void **state)
 {
     static const char *const args[][4] = {
-        {"put", "f"},   {"put", "--no-sync", "f"}, {"ls"}, {"sync"}, {"status"}, {"rm", "abcd"}, {"verify"},
-        {"get", "abcd"}};
+        {"put", "f"},    {"put", "--no-sync", "f"}, {"ls"}, {"sync"}, {"status"}, {"rm", "abcd"}, {"verify"},
+        {"get", "abcd"}, {"export", "-o", "x"}};
     command_end end = {0};
 
     (void)state;

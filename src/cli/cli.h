@@ -94,6 +94,7 @@ typedef struct cli_scheme {
     bool (*place)(blob_key key, char *name, size_t room); /* the file in the folder that is this blob; false: none */
     int (*findings)(blob_store *s, blob_ctx *ctx, unsigned verify,
                     int (*fn)(void *arg, const blob_logstore_finding *finding), void *arg);
+    int (*salvage)(blob_store *s, blob_ctx *ctx, blob_key key, blob **out);
 } cli_scheme;
 extern const cli_scheme cli_schemes[];
 extern const size_t cli_schemes_count;
@@ -140,6 +141,9 @@ int cli_read_file(blob_ctx *ctx, const char *name, unsigned char **data, size_t 
 
 /* output.c: 0 or a negative errno. */
 int cli_write_file(const char *name, const void *data, size_t size);
+int cli_write_new(const char *name, const void *data, size_t size); /* -EEXIST: it is there, and not the same */
+int cli_make_folder(const char *name);                              /* and its parents */
+int cli_sync_folder(const char *name);
 
 /* progress.c: a bar on standard error while w drains; nothing where that is no terminal. */
 typedef struct cli_progress cli_progress;
@@ -170,5 +174,6 @@ void cli_ls(cli *c);
 void cli_rm(cli *c);
 void cli_status(cli *c);
 void cli_verify(cli *c);
+void cli_export(cli *c);
 
 #endif

@@ -23,6 +23,7 @@ static const char help_text[] =
     "  wbstore sync [--timeout SECONDS]                             send what waits in the buffer\n"
     "  wbstore status [--json]                                      what waits in the buffer\n"
     "  wbstore verify [--json]                                      find damaged blobs in the buffer\n"
+    "  wbstore export -o FOLDER [ADDRESS...]                        save the buffer's blobs as files\n"
     "  wbstore help [COMMAND]                                       more about one command\n"
     "\n"
     "Blobs go into a buffer first, which is durable and near, and from there to the base.\n"
@@ -36,8 +37,8 @@ static const char help_text[] =
     "  log:DIR     a log: quick to write, for it appends to a few files and syncs many blobs at once\n"
     "  file:DIR    a file for each blob, named by its address: plain tools can read them\n"
     "  DIR         whichever of these is there; a new one is a log as the buffer, and files as the base\n"
-    "It is made if missing; but sync, status and verify want the buffer to be there. It is in use by one process at a\n"
-    "time; but status and verify look at a log also while it is.\n"
+    "It is made if missing; but sync, status, verify and export want the buffer to be there. It is in use by one\n"
+    "process at a time; but status, verify and export look at a log also while it is.\n"
     "\n"
     "Options may stand before or after the command; -- ends them. Only put and sync send anything to the base.\n";
 
@@ -121,6 +122,20 @@ static const char help_verify[] =
     "              reason     string\n"
     "            and a last one of numbers: blobs, damaged, other; N, M, K of the line above\n";
 
+static const char help_export[] =
+    "wbstore export -o FOLDER [ADDRESS...]\n"
+    "\n"
+    "Saves every blob in the buffer, or those named, as FOLDER/ADDRESS. FOLDER is made if missing. Changes nothing in\n"
+    "the buffer, sends nothing, needs no base. A log can be open elsewhere meanwhile. A file is written whole or not\n"
+    "at all; one that is there stays, and is an error unless it is the same. A damaged blob is named on standard\n"
+    "error, and what is left of it saved as FOLDER/ADDRESS.damaged. Last comes `N blobs saved in FOLDER, M damaged, K\n"
+    "unreadable`. Exit code 1: some were damaged, unreadable, or not found.\n"
+    "\n"
+    "  -o, --output FOLDER    where to\n"
+    "\n"
+    "Other programs may have put keys that are no addresses. The file of the empty one is empty-key. A key of more\n"
+    "than 112 bytes has more digits than a file name holds: the first 224 and a + are a folder, and so on.\n";
+
 static const char help_help[] = "wbstore help [COMMAND]\n";
 
 static void help_run(cli *c)
@@ -148,6 +163,12 @@ static const cli_verb help_verbs[] = {
     {.name = "sync", .options = CLI_OPT_TIMEOUT, .needs_buffer = true, .run = cli_sync, .help = help_sync},
     {.name = "status", .options = CLI_OPT_JSON, .needs_buffer = true, .run = cli_status, .help = help_status},
     {.name = "verify", .options = CLI_OPT_JSON, .needs_buffer = true, .run = cli_verify, .help = help_verify},
+    {.name = "export",
+     .options = CLI_OPT_OUTPUT,
+     .operands_max = SIZE_MAX,
+     .needs_buffer = true,
+     .run = cli_export,
+     .help = help_export},
     {.name = "help", .operands_max = 1, .run = help_run, .help = help_help},
 };
 

@@ -132,6 +132,7 @@ const cli_scheme cli_schemes[] = {
         .owns = log_owns,
         .oldest_ms = log_oldest_ms,
         .findings = blob_logstore_findings,
+        .salvage = blob_logstore_salvage,
     },
     {
         .prefix = "file:",
