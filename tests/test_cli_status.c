@@ -78,7 +78,7 @@ static void an_empty_buffer_has_no_oldest(void **state)
     EXPECT(&end, 0);
     assert_string_equal(end.out,
                         "{\"buffer\":\"file:buffer\",\"pending_blobs\":0,\"pending_bytes\":0,\"oldest_age_ms\":null,"
-                        "\"parked\":[]}\n");
+                        "\"parked\":[],\"log\":null}\n");
     command_end_free(&end);
 }
 
@@ -226,6 +226,40 @@ static long long number_of(const char *json, const char *name)
     return value;
 }
 
+static void a_logs_state_is_in_the_report(void **state)
+{
+    command_end end = {0};
+    const char *log;
+
+    (void)state;
+    put_three();
+    RUN(&end, "status", "--json");
+    EXPECT(&end, 0);
+    assert_true(json_valid(end.out, end.out_size));
+    assert_int_equal(number_of(end.out, "pending_blobs"), 3);
+    assert_in_range(number_of(end.out, "oldest_age_ms"), 0, 120000);
+    log = strstr(end.out, ",\"log\":{");
+    assert_non_null(log);
+    assert_true(number_of(log, "segments") > 0);
+    assert_true(number_of(log, "spare_segments") >= 0);
+    assert_true(number_of(log, "live_bytes") >= 7);
+    assert_int_equal(number_of(log, "live_bytes") + number_of(log, "dead_bytes"), number_of(log, "disk_bytes"));
+    assert_int_equal(number_of(log, "damaged_records"), 0);
+    assert_int_equal(number_of(log, "torn_records"), 0);
+    assert_int_equal(number_of(log, "set_aside_segments"), 0);
+    assert_int_equal(number_of(log, "set_aside_bytes"), 0);
+    assert_non_null(strstr(log, ",\"read_only\":false,\"read_only_reason\":null}}\n"));
+    RUN(&end, "status");
+    EXPECT(&end, 0);
+    assert_non_null(strstr(end.out, "\noldest   0:0"));
+    assert_non_null(strstr(end.out, "\nlog      "));
+    assert_non_null(strstr(end.out, " bytes on disk: "));
+    assert_non_null(strstr(end.out, " live, "));
+    assert_non_null(strstr(end.out, "\ndamage   0 records damaged, 0 torn; 0 segments set aside, 0 bytes\n"));
+    assert_null(strstr(end.out, "read-only"));
+    command_end_free(&end);
+}
+
 static void an_empty_log_has_no_oldest(void **state)
 {
     command_end end = {0};
@@ -234,12 +268,59 @@ static void an_empty_log_has_no_oldest(void **state)
     assert_int_equal(mkdir("buffer", 0777), 0); /* where nobody has made a log yet */
     RUN(&end, "status");
     EXPECT(&end, 0);
-    assert_non_null(strstr(end.out, "buffer   buffer\npending  0 blobs, 0 bytes\noldest   -\n"));
+    assert_non_null(strstr(end.out, "buffer   buffer\npending  0 blobs, 0 bytes\noldest   -\nlog      "));
     assert_int_equal(folder_count("buffer"), 0); /* and a look makes none */
     test_ok(blob_store_close(buffer_open(), NULL));
     RUN(&end, "status", "--json");
     EXPECT(&end, 0);
-    assert_non_null(strstr(end.out, "\"oldest_age_ms\":null,\"parked\":[]"));
+    assert_non_null(strstr(end.out, "\"oldest_age_ms\":null,\"parked\":[],\"log\":{"));
+    command_end_free(&end);
+}
+
+static void a_logs_damage_is_in_the_report(void **state)
+{
+    command_end end = {0};
+    const char *log;
+
+    (void)state;
+    put_three();
+    damage_in("buffer", "four");
+    RUN(&end, "status", "--json");
+    EXPECT(&end, 1);
+    assert_non_null(log = strstr(end.out, "\"log\":{"));
+    assert_int_equal(number_of(log, "damaged_records"), 1);
+    RUN(&end, "status");
+    EXPECT(&end, 1);
+    assert_non_null(strstr(end.out, "\ndamage   1 record damaged, 0 torn; "));
+
+    /* Its next host finds it too, and puts the segment by. */
+    RUN(&end, "get", address_of("four"));
+    EXPECT(&end, 1);
+    RUN(&end, "rm", address_of("four"));
+    EXPECT(&end, 0);
+    RUN(&end, "sync");
+    EXPECT(&end, 0);
+    assert_true(file_exists(file_of("base", "abc")));
+    RUN(&end, "status", "--json");
+    assert_non_null(log = strstr(end.out, "\"log\":{"));
+    assert_int_equal(number_of(end.out, "pending_blobs"), 0);
+    command_end_free(&end);
+}
+
+/* A record that does not say whose it is: no blob can be parked for it, but it is told. */
+static void damage_of_no_known_blob_is_in_the_report(void **state)
+{
+    unsigned char address[BLOB_ADDRESS_MAX];
+    command_end end = {0};
+
+    (void)state;
+    put_three();
+    blob_hash_sha256()->digest("four", 4, address);
+    assert_true(damage_log("buffer", address, blob_hash_sha256()->size) > 0);
+    RUN(&end, "status", "--json");
+    EXPECT(&end, 1);
+    assert_non_null(strstr(end.out, "\"parked\":[],"));
+    assert_true(number_of(end.out, "damaged_records") > 0);
     command_end_free(&end);
 }
 
@@ -276,7 +357,10 @@ int main(void)
         PROMISE(json_is_one_valid_object_whatever_the_names),
         PROMISE_FILES(json_says_the_age),
         PROMISE_BOTH(keys_that_are_no_address_are_counted_and_not_parked),
+        PROMISE(a_logs_state_is_in_the_report),
         PROMISE(an_empty_log_has_no_oldest),
+        PROMISE(a_logs_damage_is_in_the_report),
+        PROMISE(damage_of_no_known_blob_is_in_the_report),
         PROMISE(status_looks_at_a_log_beside_its_host),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -92,6 +92,7 @@ typedef struct cli_scheme {
     bool (*owns)(int folder, const char *name);             /* a name in a folder that tells of such a store there */
     int (*oldest_ms)(blob_store *s, const char *dir, blob_ctx *ctx, int64_t *out); /* age; -1: not known, or no blob */
     bool (*place)(blob_key key, char *name, size_t room); /* the file in the folder that is this blob; false: none */
+    int (*info)(blob_store *s, blob_logstore_info *out);
     int (*findings)(blob_store *s, blob_ctx *ctx, unsigned verify,
                     int (*fn)(void *arg, const blob_logstore_finding *finding), void *arg);
     int (*salvage)(blob_store *s, blob_ctx *ctx, blob_key key, blob **out);

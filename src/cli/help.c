@@ -90,9 +90,12 @@ static const char help_status[] =
     "Reads the whole buffer, sends nothing, needs no base. Parked are the blobs that cannot be read or whose bytes do\n"
     "not hash to their address; what else a base may refuse, sync finds out.\n"
     "\n"
-    "A log can be open elsewhere meanwhile: then this is its state of a moment ago.\n"
+    "Of a log also: its segments, and spare ones to be used again; bytes on disk, and how many of them are live;\n"
+    "damaged records, and those that a crash cut short, which nobody was told were stored; segments set aside because\n"
+    "of damage, as damaged-N in its folder until you remove them. A log can be open elsewhere meanwhile: then this is\n"
+    "its state of a moment ago.\n"
     "\n"
-    "Exit code 1: something is parked.\n"
+    "Exit code 1: something is parked or damaged.\n"
     "\n"
     "  --json    one object on one line:\n"
     "              buffer           string, as given; bytes that are not UTF-8 become U+FFFD\n"
@@ -100,7 +103,11 @@ static const char help_status[] =
     "              pending_bytes    number, likewise\n"
     "              oldest_age_ms    number, or null if nothing is pending or the age is not known\n"
     "              parked           array of objects: address (string), size (number, or null if not known),\n"
-    "                               status (number, negative, as in the library's headers), reason (string)\n";
+    "                               status (number, negative, as in the library's headers), reason (string)\n"
+    "              log              null for other stores; else an object of numbers: segments, spare_segments,\n"
+    "                               live_bytes, disk_bytes (spares included), dead_bytes (what of them is not live),\n"
+    "                               damaged_records, torn_records, set_aside_segments, set_aside_bytes; and\n"
+    "                               read_only (true or false), read_only_reason (string or null)\n";
 
 static const char help_verify[] =
     "wbstore verify [--json]\n"

@@ -131,6 +131,7 @@ const cli_scheme cli_schemes[] = {
         .open_reading = log_open_reading,
         .owns = log_owns,
         .oldest_ms = log_oldest_ms,
+        .info = blob_logstore_get_info,
         .findings = blob_logstore_findings,
         .salvage = blob_logstore_salvage,
     },

@@ -22,6 +22,8 @@ typedef struct status_report {
     cli_session *s;
     uint64_t blobs, bytes, parked_blobs;
     int64_t oldest_ms; /* -1: not known */
+    bool is_log;       /* then: */
+    blob_logstore_info log;
     status_parked *parked, **end;
 } status_report;
 
@@ -63,6 +65,56 @@ static int status_look(void *arg, blob_key key, uint64_t size)
     return rc == 0 ? 0 : status_park(r, key, size, rc);
 }
 
+/* What is on the disk and is no live record: dead ones, and room to write in. */
+static uint64_t status_dead(const blob_logstore_info *log)
+{
+    return log->disk_bytes > log->live_bytes ? log->disk_bytes - log->live_bytes : 0;
+}
+
+/* That this command itself opened it read-only is not told: it says nothing of the log. */
+static bool status_is_read_only(const blob_logstore_info *log)
+{
+    return log->read_only > 1;
+}
+
+static void status_log_json(const blob_logstore_info *log)
+{
+    printf("{\"segments\":%" PRIu64 ",\"spare_segments\":%" PRIu64 ",\"live_bytes\":%" PRIu64 ",\"dead_bytes\":%" PRIu64
+           ",\"disk_bytes\":%" PRIu64,
+           log->segments, log->spare_segments, log->live_bytes, status_dead(log), log->disk_bytes);
+    printf(",\"damaged_records\":%" PRIu64 ",\"torn_records\":%" PRIu64 ",\"set_aside_segments\":%" PRIu64
+           ",\"set_aside_bytes\":%" PRIu64 ",\"read_only\":%s,\"read_only_reason\":",
+           log->damaged_records, log->torn_records, log->set_aside_segments, log->set_aside_bytes,
+           status_is_read_only(log) ? "true" : "false");
+    if (status_is_read_only(log))
+        cli_json_string(stdout, log->text);
+    else
+        fputs("null", stdout);
+    putchar('}');
+}
+
+static const char *status_s(uint64_t count)
+{
+    return count == 1 ? "" : "s";
+}
+
+static void status_log(const blob_logstore_info *log)
+{
+    printf("log      %" PRIu64 " segment%s, %" PRIu64 " spare; %" PRIu64 " bytes on disk: %" PRIu64 " live, %" PRIu64
+           " dead or free\n",
+           log->segments, status_s(log->segments), log->spare_segments, log->disk_bytes, log->live_bytes,
+           status_dead(log));
+    printf("damage   %" PRIu64 " record%s damaged, %" PRIu64 " torn; %" PRIu64 " segment%s set aside, %" PRIu64
+           " bytes\n",
+           log->damaged_records, status_s(log->damaged_records), log->torn_records, log->set_aside_segments,
+           status_s(log->set_aside_segments), log->set_aside_bytes);
+    if (status_is_read_only(log)) {
+        fputs("the log is read-only: ", stdout);
+        cli_escape(stdout, log->text);
+        putchar('\n');
+    }
+}
+
 static void status_print_json(const status_report *r)
 {
     fputs("{\"buffer\":", stdout);
@@ -83,7 +135,12 @@ static void status_print_json(const status_report *r)
         cli_json_string(stdout, p->reason);
         putchar('}');
     }
-    fputs("]}\n", stdout);
+    fputs("],\"log\":", stdout);
+    if (r->is_log)
+        status_log_json(&r->log);
+    else
+        fputs("null", stdout);
+    fputs("}\n", stdout);
 }
 
 static void status_print(const status_report *r)
@@ -99,6 +156,8 @@ static void status_print(const status_report *r)
                (int)(seconds % 60));
     else
         printf("oldest   -\n");
+    if (r->is_log)
+        status_log(&r->log);
     printf("parked   %" PRIu64 "\n", r->parked_blobs);
     for (const status_parked *p = r->parked; p != NULL; p = p->next) {
         printf("%s  ", p->hex[0] != '\0' ? p->hex : cli_key_text(blob_key_of(NULL, 0), text));
@@ -119,7 +178,11 @@ static int status_gather(status_report *r)
 
     if (rc == 0)
         rc = blob_store_list(r->s->buffer, ctx, blob_key_of(NULL, 0), status_look, r);
-    return rc;
+    if (rc != 0 || place->scheme->info == NULL)
+        return rc;
+    r->is_log = true; /* asked last: it counts the damage that was found on the way */
+    r->log.struct_size = sizeof r->log;
+    return place->scheme->info(r->s->buffer, &r->log);
 }
 
 void cli_status(cli *c)
@@ -146,7 +209,7 @@ void cli_status(cli *c)
     else
         status_print(&r);
     (void)cli_flush(c);
-    if (r.parked_blobs > 0)
+    if (r.parked_blobs > 0 || r.log.damaged_records > 0)
         cli_worsen(c, CLI_NO);
 out:
     while (r.parked != NULL) {
