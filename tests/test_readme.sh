@@ -1,7 +1,7 @@
 #!/bin/sh
 # What the README shows is true: its program, taken from its text, compiles without a warning and does what it says; its
 # two commands are the first two shell blocks, which .ci/run runs as they stand.
-# Needs SOURCE (the tree), STATIC (the library) and CC.
+# Needs SOURCE (the tree), BUILD (with the command), STATIC (the library) and CC.
 set -eu
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
@@ -31,7 +31,8 @@ for round in first second; do
     address=$(printf 'hello\n' | sha256sum | cut -d' ' -f1)
     home=$(find base -type f -name "$address")
     [ -n "$home" ] && [ "$(cat "$home")" = hello ] || fail "the base has not got the blob ($round time)"
-    [ -z "$(find buffer -type f -name "$address")" ] || fail "the buffer still has the blob ($round time)"
+    "$BUILD/wbstore" status --json --buffer=log:buffer | grep -q '"pending_blobs":0,' ||
+        fail "the buffer still has the blob ($round time)"
 done
 # Without a base it says so, with the reason.
 rm -rf base
@@ -39,6 +40,7 @@ rm -rf base
 if ./host 2>said; then fail "the program succeeds without a base"; fi
 grep -q ': ' said || fail "the program does not say why it failed"
 
+block sh 1 | grep -q 'WBSTORE_BUFFER=log:' || fail "the first command does not use the log"
 block sh 1 | grep -q 'build/wbstore put' || fail "the first command does not show the store at work"
 block sh 2 | grep -q '^ctest ' || fail "the second command does not run the tests"
 for number in 1 2; do
