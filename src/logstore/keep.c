@@ -273,11 +273,11 @@ int wb_log_keeper_round(logstore *l, bool all)
     pthread_mutex_unlock(&l->lock);
     if ((later = keep_make_room(l)) != 0)
         rc = later;
-    if (due.spare)
-        (void)wb_log_spare_make(l); /* a full disk is no failure yet */
     pthread_mutex_lock(&l->lock);
     due = keep_due_locked(l, all);
     pthread_mutex_unlock(&l->lock);
+    if (due.spare)
+        (void)wb_log_spare_make(l); /* a full disk is no failure yet */
     if (rc == 0 && due.vouch)
         rc = keep_commit(l, LOG_ITEM_VOUCH);
     return rc;

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "blob/ctx.h"
 #include "blob/options.h"
@@ -151,13 +152,16 @@ static int delete_lazy_locked(logstore *l, log_entry *e, log_item *item)
     return 0;
 }
 
-/* Nothing is there; but a lazy delete of it may be on the disk not yet, and must not be forgotten from here on. */
+/* Nothing is there; but a tombstone of an earlier lazy delete may be on its way, and must not be forgotten from here on:
+ * it is written, and synced where puts are. */
 static int delete_absent_locked(logstore *l, blob_ctx *ctx, log_item *item, bool lazy)
 {
+    bool logged = l->lazy == NULL && !l->writing;
     int rc;
 
-    if (lazy || (l->lazy == NULL && l->written_lsn == l->durable && !l->writing) ||
-        l->sync_mode != BLOB_LOGSTORE_SYNC_EACH) {
+    if (l->sync_mode == BLOB_LOGSTORE_SYNC_EACH)
+        logged = logged && l->written_lsn == l->durable;
+    if (lazy || logged) {
         free(item);
         return BLOB_NOT_FOUND;
     }
@@ -237,7 +241,6 @@ static void log_free(logstore *l)
     }
     free(l->footer.data);
     free(l->stage);
-    free(l->zeroes);
     if (l->disk != NULL)
         l->disk->ops->end(l->disk);
     pthread_cond_destroy(&l->keeper_wake);
@@ -370,6 +373,22 @@ static logstore *log_new(const char *dir, const blob_logstore_options *o)
     return l;
 }
 
+/* One large page, if there is one to give. */
+static int log_stage_new(logstore *l)
+{
+    void *memory;
+
+    if (posix_memalign(&memory, LOG_PAGE, LOG_PAGE) != 0)
+        return blob_fail(-ENOMEM, 0, "no memory to open %.150s", l->dir);
+#ifdef MADV_HUGEPAGE
+    (void)madvise(memory, LOG_PAGE, MADV_HUGEPAGE);
+#endif
+    l->stage = memory;
+    l->zeroes = l->stage + LOG_STAGE + LOG_BLOCK;
+    memset(l->zeroes, 0, LOG_AHEAD);
+    return 0;
+}
+
 static int log_begin(logstore *l)
 {
     int rc = l->disk->ops->begin(l->disk, !l->opened_read_only);
@@ -380,11 +399,8 @@ static int log_begin(logstore *l)
         return blob_fail(-ENOENT, 0, "%.150s: there is no such folder", l->dir);
     if (rc != 0)
         return wb_log_fail(l, rc, "open", "");
-    if (!l->opened_read_only && (posix_memalign((void **)&l->stage, LOG_BLOCK, LOG_STAGE + LOG_BLOCK) != 0 ||
-                                 posix_memalign((void **)&l->zeroes, LOG_BLOCK, LOG_ZEROES) != 0))
-        return blob_fail(-ENOMEM, 0, "no memory to open %.150s", l->dir);
-    if (l->zeroes != NULL)
-        memset(l->zeroes, 0, LOG_ZEROES);
+    if (!l->opened_read_only && (rc = log_stage_new(l)) != 0)
+        return rc;
     return wb_log_recover(l);
 }
 

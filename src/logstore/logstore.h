@@ -48,12 +48,11 @@
 #include <wbstore/stores.h>
 
 #define LOG_LANES 256
-#define LOG_STAGE ((size_t)1 << 20)        /* bytes of small records written in one go */
-#define LOG_LARGE ((size_t)64 << 10)       /* from here on a record begins on a block and is written from where it is */
-#define LOG_BATCH_MAX ((uint64_t)8 << 20)  /* payload and all of the records in one batch; one alone may be larger */
-#define LOG_DIRECT_MAX ((size_t)128 << 10) /* writes up to this go past the page cache */
-#define LOG_ZEROES ((size_t)256 << 10)
-#define LOG_AHEAD ((uint64_t)1 << 20) /* zeroes written ahead of small records */
+#define LOG_STAGE ((size_t)1 << 20)        /* bytes of records written in one go */
+#define LOG_AHEAD ((uint64_t)256 << 10)    /* zeroes written ahead of small batches */
+#define LOG_AHEAD_FOR ((uint64_t)96 << 10) /* up to this size */
+#define LOG_PAGE ((size_t)2 << 20)         /* a large page: the stage, a block for vouchers, zeroes */
+#define LOG_BATCH_MAX ((uint64_t)8 << 20)  /* bytes of records in one batch; one record alone may be larger */
 #define LOG_SEGMENT_MIN ((uint64_t)64 << 10)
 #define LOG_SEGMENT_MAX ((uint64_t)1 << 30)
 #define LOG_RETRY_MS 1000      /* after the keeper failed at something */
@@ -350,12 +349,13 @@ struct logstore {
     uint64_t written_lsn;    /* (l) for looking: next_lsn - 1 as of the last batch */
     uint64_t tail;           /* (w) where the next record goes */
     uint64_t synced_tail;    /* (w) where it went when the segment was last synced */
-    unsigned char *stage;    /* (w) LOG_STAGE and a block, aligned; begins with what is already in the tail's block */
-    unsigned char *zeroes;   /* a block and more of them, aligned */
+    unsigned char *stage;    /* (w) LOG_STAGE and a block; begins with what is already in the tail's block */
+    unsigned char *zeroes;   /* LOG_AHEAD of them */
     log_bytes footer;        /* (w) of the active segment, so far */
     size_t footer_synced;    /* (w) as much of it is of records before synced_tail */
     size_t footer_rescue;    /* (w) as much of it was there before the batch */
     uint64_t footer_records; /* (w) */
+    uint64_t cut_lsn;        /* that the tail is written again from */
     bool recovering;         /* nothing is vouched for until all is written again */
 
     bool read_only; /* (l) */

@@ -98,7 +98,15 @@ static int rec_compare(const void *a, const void *b)
 
 static int rec_list(recovery *rec)
 {
-    int rc = rec->l->disk->ops->list(rec->l->disk, rec_name, rec);
+    const log_disk_ops *ops = rec->l->disk->ops;
+    int rc = 0;
+
+    /* What a killed process did to names, and did not live to sync, must not be built upon before it lasts. */
+    if (!rec->l->opened_read_only && rec->l->sync_mode != BLOB_LOGSTORE_SYNC_NEVER)
+        rc = ops->sync_folder(rec->l->disk);
+    if (rc != 0)
+        return wb_log_fail(rec->l, rc, "sync", ".");
+    rc = ops->list(rec->l->disk, rec_name, rec);
 
     if (rc != 0)
         return wb_log_fail(rec->l, rc, "list", ".");
@@ -123,6 +131,16 @@ static int rec_id(logstore *l, const log_segment *s, uint64_t id)
         return rec_two_logs(l, s);
     l->log_id = id;
     return 0;
+}
+
+/* What was not read proves nothing: it may hold what was acknowledged, or what deleted something. So nothing may be
+ * settled without it. */
+static int rec_unreadable(const logstore *l, const log_segment *s)
+{
+    return blob_fail(-EIO, 0,
+                     "%.100s/%016" PRIx64 ".log cannot be read; see to the disk and open it again, or open it read "
+                     "only to save what can be read",
+                     l->dir, s->number);
 }
 
 static int rec_header_check(const logstore *l, const log_segment *s, const log_header *h)
@@ -166,7 +184,11 @@ static int rec_look_header(recovery *rec, rec_segment *g)
     int rc = 0;
 
     wb_log_extent_read(l, s, &g->x);
-    if (s->size >= LOG_BLOCK && wb_log_read(l, s, block, sizeof block, 0) == 0 && wb_log_header_decode(block, &h)) {
+    if (s->size >= LOG_BLOCK)
+        rc = wb_log_read(l, s, block, sizeof block, 0);
+    if (rc != 0 && !l->opened_read_only)
+        return rec_unreadable(l, s);
+    if (s->size >= LOG_BLOCK && rc == 0 && wb_log_header_decode(block, &h)) {
         if ((rc = rec_header_check(l, s, &h)) != 0 || (rc = rec_id(l, s, h.log_id)) != 0)
             return rc;
         s->first_lsn = h.first_lsn;
@@ -301,15 +323,6 @@ static int rec_apply(recovery *rec, const log_record *r)
     return 0;
 }
 
-/* What was not read may have been acknowledged: so the end of the log must not be settled now. */
-static int rec_unreadable(const logstore *l, const log_segment *s)
-{
-    return blob_fail(-EIO, 0,
-                     "%.100s/%016" PRIx64 ".log, the end of the log, cannot be read; see to the disk and open it "
-                     "again, or open it read only to save what can be read",
-                     l->dir, s->number);
-}
-
 /* A record that nothing vouches for: whole or torn? */
 static int rec_tail(recovery *rec, const log_record *r)
 {
@@ -396,7 +409,6 @@ static void rec_missing_before(recovery *rec, const rec_segment *g, const rec_se
 static int rec_replay_one(recovery *rec, rec_segment *g, const rec_segment *next)
 {
     logstore *l = rec->l;
-    log_finding what = {.what = "the segment's footer is damaged"};
     uint64_t upto = rec->vouched + 1;
     bool good = false;
     int rc;
@@ -408,14 +420,8 @@ static int rec_replay_one(recovery *rec, rec_segment *g, const rec_segment *next
     if ((rc = wb_log_pin_locked(l, g->s)) != 0)
         return rc;
     rc = wb_log_scan_footer(l, g->s, &g->x, rec_record, rec, &good);
-    if (rc == 0 && !good) {
-        if (g->x.sealed) {
-            what.offset = g->x.footer_offset;
-            what.size = g->x.footer_bytes;
-            wb_log_found_locked(l, g->s, &what, blob_key_of(NULL, 0), 0);
-        }
+    if (rc == 0 && !good) /* a footer may be torn by a crash; if it was damaged later, the records tell the same */
         rc = wb_log_scan_bytes(l, g->s, rec_record, rec, &g->scan);
-    }
     wb_log_unpin_locked(l, g->s);
     /* What should follow here and does not. */
     if (g->limit < upto)
@@ -426,7 +432,7 @@ static int rec_replay_one(recovery *rec, rec_segment *g, const rec_segment *next
         upto = g->x.first_lsn + g->x.count;
     if (rc == 0 && rec->expects && rec->expect < upto)
         rec_missing(rec, upto, g->s->size);
-    if (rc == 0 && g->scan.unreadable && g->limit == UINT64_MAX && !l->opened_read_only)
+    if (rc == 0 && g->scan.unreadable && !l->opened_read_only)
         rc = rec_unreadable(l, g->s);
     if (!g->x.sealed && g->scan.broken > rec->missing)
         l->torn_records += g->scan.broken - rec->missing;
@@ -530,6 +536,7 @@ static int rec_cut(recovery *rec)
 
     /* Nothing may vouch for the new segment before all of the tail is in it. */
     l->recovering = true;
+    l->cut_lsn = l->next_lsn;
     rc = wb_log_rotate(l, rec->redo_bytes + 4 * LOG_BLOCK, rec->redo_footer + 2 * LOG_FOOTER_ENTRY, true);
     if (rc == 0)
         rc = rec_commit(l, LOG_ITEM_NOTE, NULL, NULL, NULL);

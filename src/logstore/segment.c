@@ -10,6 +10,7 @@
  * holds whatever its earlier life left in it; no record of that passes for one of the new segment (format.h). */
 #include "logstore/logstore.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -173,6 +174,13 @@ static int segment_new_file(logstore *l, log_segment *s, uint64_t *spare)
     return rc == 0 ? 0 : wb_log_fail(l, rc, "make", name);
 }
 
+static void spare_add_locked(logstore *l, uint64_t number, uint64_t written)
+{
+    assert(l->spare_count < LOG_SPARES);
+    l->spares[l->spare_count] = number;
+    l->spare_written[l->spare_count++] = written;
+}
+
 static void spare_forget_locked(logstore *l, unsigned at)
 {
     l->spare_count--;
@@ -231,7 +239,7 @@ static int segment_begin(logstore *l, log_segment *s, uint64_t spare)
                     .features = LOG_FEATURES,
                     .time_ms = l->disk->ops->time_ms(l->disk),
                     .version = LOG_VERSION,
-                    .recovery = l->recovering};
+                    .recovery = s->recovery};
     const log_disk_ops *ops = l->disk->ops;
     char from[LOG_NAME_MAX], to[LOG_NAME_MAX];
     unsigned char block[LOG_BLOCK];
@@ -299,6 +307,17 @@ static void segment_retire_writer(logstore *l, log_segment *old)
     pthread_mutex_unlock(&l->lock);
 }
 
+/* Puts must leave a spare: with its help whatever removes something goes on when the disk is full. */
+static int segment_reserve(logstore *l)
+{
+    bool have;
+
+    pthread_mutex_lock(&l->lock);
+    have = l->spare_count > 0;
+    pthread_mutex_unlock(&l->lock);
+    return have ? 0 : wb_log_spare_make(l);
+}
+
 int wb_log_rotate(logstore *l, uint64_t bytes, uint64_t footer_bytes, bool reserve)
 {
     uint64_t size = wb_log_round(2 * LOG_BLOCK + bytes + footer_bytes + LOG_TRAILER_BYTES, LOG_BLOCK);
@@ -307,6 +326,8 @@ int wb_log_rotate(logstore *l, uint64_t bytes, uint64_t footer_bytes, bool reser
 
     if (old != NULL && !old->failed && (rc = wb_log_sync(l)) != 0)
         return rc;
+    if (!reserve && (rc = segment_reserve(l)) != 0)
+        return rc;
     pthread_mutex_lock(&l->lock);
     s = wb_log_segment_new(l->newest != NULL ? l->newest->number + 1 : 1);
     pthread_mutex_unlock(&l->lock);
@@ -314,7 +335,7 @@ int wb_log_rotate(logstore *l, uint64_t bytes, uint64_t footer_bytes, bool reser
         return blob_fail(-ENOMEM, 0, "no memory for a segment of %.150s", l->dir);
     s->first_lsn = l->next_lsn;
     s->size = size > l->segment_bytes ? size : l->segment_bytes;
-    s->recovery = l->recovering;
+    s->recovery = l->recovering && s->first_lsn == l->cut_lsn;
     rc = segment_make(l, s, reserve);
     if (rc != 0 && rc != -ENOSPC && rc != -ENOMEM)
         rc = segment_make(l, s, reserve); /* that file is no good, perhaps another one is */
@@ -381,8 +402,7 @@ int wb_log_spare_adopt(logstore *l, uint64_t number)
         if (rc != 0)
             return wb_log_fail(l, rc, "look at", name);
         if (size == l->segment_bytes) {
-            l->spares[l->spare_count] = number;
-            l->spare_written[l->spare_count++] = UINT64_MAX; /* asked for when it is taken */
+            spare_add_locked(l, number, UINT64_MAX); /* asked for when it is taken */
             return 0;
         }
     }
@@ -395,6 +415,8 @@ int wb_log_spare_adopt(logstore *l, uint64_t number)
 int wb_log_spare_make(logstore *l)
 {
     log_segment *s = wb_log_segment_new(0);
+    char name[LOG_NAME_MAX];
+    bool unneeded = false;
     uint64_t number;
     int rc;
 
@@ -406,12 +428,15 @@ int wb_log_spare_make(logstore *l)
     s->size = l->segment_bytes;
     rc = segment_new_file(l, s, &number);
     pthread_mutex_lock(&l->lock);
-    if (rc == 0) {
-        l->spares[l->spare_count] = number;
-        l->spare_written[l->spare_count++] = 0;
-    }
+    if (rc == 0 && l->spare_count < LOG_SPARES)
+        spare_add_locked(l, number, 0);
+    else if (rc == 0)
+        unneeded = true; /* segments have been retired meanwhile */
     l->no_space = rc != 0;
     pthread_mutex_unlock(&l->lock);
+    segment_name_spare(name, number);
+    if (unneeded)
+        (void)l->disk->ops->remove(l->disk, name);
     wb_log_segment_free(l, s);
     return rc;
 }
@@ -451,8 +476,12 @@ static int retire_file(logstore *l, const log_segment *s, retire_to where)
     else
         wb_log_segment_name_aside(to, s->number);
     rc = where == RETIRE_REMOVE ? l->disk->ops->remove(l->disk, from) : l->disk->ops->rename(l->disk, from, to);
-    if (rc != 0)
-        return wb_log_fail(l, rc, "retire", from);
+    if (rc != 0) {
+        /* It may have happened all the same, and nobody may build upon that. */
+        rc = wb_log_fail(l, rc, "retire", from);
+        wb_log_turn_read_only(l, "a segment could not be retired");
+        return rc;
+    }
     if (l->sync_mode != BLOB_LOGSTORE_SYNC_NEVER && (rc = l->disk->ops->sync_folder(l->disk)) != 0) {
         rc = wb_log_fail(l, rc, "sync the folder of", from);
         wb_log_turn_read_only(l, "the folder could not be synced");
@@ -467,8 +496,7 @@ static void retire_forget_locked(logstore *l, log_segment *s, retire_to where)
     l->segment_total -= s->size;
     l->no_space = false;
     if (where == RETIRE_SPARE) {
-        l->spares[l->spare_count] = s->number;
-        l->spare_written[l->spare_count++] = s->written;
+        spare_add_locked(l, s->number, s->written);
     } else if (where == RETIRE_SET_ASIDE) {
         l->set_aside++;
         l->set_aside_bytes += s->size;
