@@ -324,6 +324,24 @@ static void damage_of_no_known_blob_is_in_the_report(void **state)
     command_end_free(&end);
 }
 
+/* Until somebody has looked at it and removes it. */
+static void a_segment_set_aside_is_in_the_report(void **state)
+{
+    command_end end = {0};
+
+    (void)state;
+    put_three();
+    file_text("buffer/damaged-0000000000000009", "twenty-two bytes of it");
+    RUN(&end, "status", "--json");
+    EXPECT(&end, 0);
+    assert_int_equal(number_of(end.out, "set_aside_segments"), 1);
+    assert_int_equal(number_of(end.out, "set_aside_bytes"), 22);
+    RUN(&end, "status");
+    EXPECT(&end, 0);
+    assert_non_null(strstr(end.out, "; 1 segment set aside, 22 bytes\n"));
+    command_end_free(&end);
+}
+
 static void status_looks_at_a_log_beside_its_host(void **state)
 {
     blob_store *host = buffer_open();
@@ -361,6 +379,7 @@ int main(void)
         PROMISE(an_empty_log_has_no_oldest),
         PROMISE(a_logs_damage_is_in_the_report),
         PROMISE(damage_of_no_known_blob_is_in_the_report),
+        PROMISE(a_segment_set_aside_is_in_the_report),
         PROMISE(status_looks_at_a_log_beside_its_host),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
