@@ -3,6 +3,7 @@
  * A new kind is one row of the table. */
 #include "cli/cli.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -89,12 +90,17 @@ static int log_open(blob_store **out, const char *dir)
     return blob_logstore_open(out, dir, NULL);
 }
 
+/* A host that writes a lot may outrun a reader; so it waits a little and begins again, up to half a second. */
 static int log_open_reading(blob_store **out, const char *dir)
 {
+    const struct timespec pause = {.tv_nsec = 25 * 1000 * 1000};
     blob_logstore_options options = blob_logstore_options_default();
+    int rc;
 
     options.read_only = 1;
-    return blob_logstore_open(out, dir, &options);
+    for (unsigned i = 0; (rc = blob_logstore_open(out, dir, &options)) == -EAGAIN && i < 20; i++)
+        (void)nanosleep(&pause, NULL);
+    return rc;
 }
 
 static int log_oldest_ms(blob_store *s, const char *dir, blob_ctx *ctx, int64_t *out)
