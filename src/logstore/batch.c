@@ -101,7 +101,7 @@ static uint64_t batch_ahead(const logstore *l, uint64_t end, uint64_t bytes)
 
     if (l->sync_mode != BLOB_LOGSTORE_SYNC_EACH || end <= s->written || bytes > LOG_AHEAD_FOR)
         return 0;
-    return s->size - end < LOG_AHEAD ? s->size - end : LOG_AHEAD;
+    return s->size - end < LOG_AHEAD ? s->size - end : (uint64_t)LOG_AHEAD;
 }
 
 /* Whole blocks from aligned memory, and behind them `ahead` bytes of zeroes. */
@@ -318,7 +318,8 @@ static int rescue_one(logstore *l, log_segment *s, const log_record *r, log_item
     } else {
         pthread_mutex_lock(&l->lock);
         e = wb_log_find_locked(l, key);
-        if (e == NULL || e->segment != s || e->offset != r->offset || (e->flags & (LOG_BUSY | LOG_PENDING)) != 0) {
+        if (e == NULL || e->segment != s || wb_log_entry_offset(e) != r->offset ||
+            (e->flags & (LOG_BUSY | LOG_PENDING)) != 0) {
             e = NULL; /* dead, or the batch itself is about it */
         } else {
             e->flags |= LOG_BUSY;
@@ -387,10 +388,17 @@ static int batch_again(logstore *l, log_batch *b, int rc)
 /* Sees to it that there is a segment with room. */
 static int batch_room(logstore *l, const log_batch *b)
 {
+    bool over;
     int rc = 0;
 
     if (!b->rotate && (b->bytes == 0 || wb_log_fits(l, b->bytes, b->footer_bytes)))
         return 0;
+    /* Those who delete may outrun the keeper. */
+    pthread_mutex_lock(&l->lock);
+    over = wb_log_over_locked(l);
+    pthread_mutex_unlock(&l->lock);
+    if (over)
+        (void)wb_log_reclaim(l);
     do
         rc = wb_log_rotate(l, b->bytes, b->footer_bytes, !b->puts);
     while (rc == -ENOSPC && wb_log_reclaim(l));

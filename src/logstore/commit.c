@@ -7,6 +7,7 @@
 #include "logstore/logstore.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -32,7 +33,7 @@ static void item_free(log_item *i)
 static void settle_moved_locked(logstore *l, log_entry *e, const log_item *i)
 {
     e->segment = l->active;
-    e->offset = i->offset;
+    e->offset8 = (uint32_t)(i->offset / 8);
     e->padding = i->padding;
     e->flags = i->image->damaged ? LOG_DAMAGED : 0;
 }
@@ -147,6 +148,14 @@ static void settle_one_locked(logstore *l, log_item *i, int rc)
 
 /* ---- batches ---- */
 
+static void queue_add_locked(logstore *l, log_item *item)
+{
+    item->next = NULL;
+    *l->queue_end = item;
+    l->queue_end = &item->next;
+    l->queued++;
+}
+
 /* Room for the records of a batch in a fresh segment of the usual size. */
 static uint64_t batch_limit(const logstore *l)
 {
@@ -188,6 +197,7 @@ static void batch_take_locked(logstore *l, log_batch *b, bool removals)
             break;
         if ((*at = i->next) == NULL)
             l->queue_end = at;
+        l->queued--;
         i->taken = true;
         b->sync = b->sync || item_wants_sync(l, i);
         wb_log_batch_add(b, i);
@@ -207,9 +217,7 @@ static void batch_refuse_puts_locked(logstore *l, log_batch *b, int rc)
             lazy_put_back_locked(l, i);
         } else {
             i->taken = false;
-            i->next = NULL;
-            *l->queue_end = i;
-            l->queue_end = &i->next;
+            queue_add_locked(l, i);
         }
     }
     wb_log_batch_init(b);
@@ -251,25 +259,72 @@ static bool write_one_locked(logstore *l, bool removals, unsigned *woken)
     return false;
 }
 
-/* Writes what waits, as much as goes into one batch. The lock is not held meanwhile. */
-static void write_next_locked(logstore *l)
+/* Those whom a batch was for come back at once, as a rule: the next one is better with all of them than with half. So it
+ * waits for as many as there were lately, but not for long. */
+static void gather_locked(logstore *l)
 {
-    unsigned woken = 0;
+    int64_t until = 0;
+
+    while (l->queued < l->expected) {
+        int64_t now = wb_now_ns();
+
+        if (until == 0)
+            until = now + LOG_GATHER_NS;
+        if (now >= until)
+            break;
+        pthread_mutex_unlock(&l->lock);
+        sched_yield();
+        pthread_mutex_lock(&l->lock);
+    }
+}
+
+/* Whom to wake; done without the lock, for all of them want it. */
+typedef struct commit_wake {
+    unsigned done; /* parities whose items are */
+    int leader;    /* the parity of who writes next; -1: nobody waits for that */
+    bool settled;
+} commit_wake;
+
+static void wake(logstore *l, const commit_wake *w)
+{
+    if (w->leader >= 0)
+        pthread_cond_signal(&l->committed[w->leader]);
+    for (unsigned parity = 0; parity < 2; parity++)
+        if ((w->done & 1u << parity) != 0)
+            pthread_cond_broadcast(&l->committed[parity]);
+    if (w->settled)
+        pthread_cond_broadcast(&l->settled);
+}
+
+/* Writes what waits, as much as goes into one batch. The lock is not held meanwhile. */
+static void write_next_locked(logstore *l, commit_wake *w)
+{
+    uint64_t before;
 
     l->writing = true;
-    if (write_one_locked(l, false, &woken))
-        (void)write_one_locked(l, true, &woken);
+    w->done = 0;
+    if (l->queue != NULL && item_wants_sync(l, l->queue))
+        gather_locked(l);
+    before = l->queued;
+    if (write_one_locked(l, false, &w->done))
+        (void)write_one_locked(l, true, &w->done);
+    l->expected = before + l->queued;
     l->writing = false;
     l->batches++;
     l->last_batch_ns = wb_now_ns();
-    for (unsigned parity = 0; parity < 2; parity++)
-        if ((woken & 1u << parity) != 0)
-            pthread_cond_broadcast(&l->committed[parity]);
-    if (l->settling > 0)
-        pthread_cond_broadcast(&l->settled);
-    if (l->queue != NULL)
-        pthread_cond_signal(&l->committed[l->queue->parity]);
+    w->settled = l->settling > 0;
+    w->leader = l->queue != NULL ? l->queue->parity : -1;
     wb_log_keeper_idle_locked(l);
+}
+
+static void write_and_wake_locked(logstore *l)
+{
+    commit_wake w;
+
+    write_next_locked(l, &w);
+    pthread_mutex_unlock(&l->lock);
+    wake(l, &w);
+    pthread_mutex_lock(&l->lock);
 }
 
 /* ---- waiting ---- */
@@ -280,6 +335,7 @@ static void withdraw_locked(logstore *l, log_item *item, int rc)
         if (*at == item) {
             if ((*at = item->next) == NULL)
                 l->queue_end = at;
+            l->queued--;
             break;
         }
     settle_one_locked(l, item, rc);
@@ -289,51 +345,64 @@ static void withdraw_locked(logstore *l, log_item *item, int rc)
         pthread_cond_broadcast(&l->settled);
 }
 
-static void queue_add_locked(logstore *l, log_item *item)
-{
-    item->next = NULL;
-    item->parity = l->parity;
-    *l->queue_end = item;
-    l->queue_end = &item->next;
-}
-
 void wb_log_queue_locked(logstore *l, log_item *item)
 {
     item->abandoned = true;
+    item->parity = l->parity;
     queue_add_locked(l, item);
 }
 
-int wb_log_commit_locked(logstore *l, blob_ctx *ctx, log_item *item)
+/* Waits for what became of an item, or leads. False: it was given up, with *rc. */
+static bool await_locked(logstore *l, blob_ctx *ctx, log_item *item, commit_wake *w, int *rc)
 {
+    while (!item->done) {
+        if (!l->writing && (*rc = blob_ctx_status(ctx)) == 0) {
+            write_next_locked(l, w);
+            if (item->done)
+                return true;
+            pthread_mutex_unlock(&l->lock);
+            wake(l, w);
+            *w = (commit_wake){.leader = -1};
+            pthread_mutex_lock(&l->lock);
+            continue;
+        }
+        if (*rc == 0)
+            *rc = blob_ctx_wait(ctx, &l->committed[item->parity], &l->lock);
+        if (*rc != 0 && !item->done)
+            return false;
+    }
+    return true;
+}
+
+int wb_log_commit_unlock(logstore *l, blob_ctx *ctx, log_item *item)
+{
+    commit_wake w = {.leader = -1};
+    bool written = false;
     int rc = 0;
 
+    item->parity = l->parity;
     queue_add_locked(l, item);
-    while (!item->done) {
-        if (!l->writing && (rc = blob_ctx_status(ctx)) == 0) {
-            write_next_locked(l);
-            continue;
-        }
-        if (rc == 0)
-            rc = blob_ctx_wait(ctx, &l->committed[item->parity], &l->lock);
-        if (rc == 0 || item->done)
-            continue;
-        if (item->taken) {
-            item->abandoned = true;
-            return blob_fail(rc, 0, "%.150s: it is being written and may still be stored", l->dir);
-        }
+    if (await_locked(l, ctx, item, &w, &rc)) {
+        rc = item->rc;
+        if (rc != 0)
+            (void)blob_fail(rc, 0, "%s", l->fail_text);
+    } else if (item->taken) {
+        item->abandoned = written = true;
+        (void)blob_fail(rc, 0, "%.150s: it is being written and may still be stored", l->dir);
+    } else {
         withdraw_locked(l, item, rc);
-        item_free(item);
-        return rc;
     }
-    rc = item->rc;
-    item_free(item);
-    return rc == 0 ? 0 : blob_fail(rc, 0, "%s", l->fail_text);
+    pthread_mutex_unlock(&l->lock);
+    wake(l, &w);
+    if (!written)
+        item_free(item);
+    return rc;
 }
 
 void wb_log_flush_lazy_locked(logstore *l)
 {
     if (!l->writing && l->lazy != NULL)
-        write_next_locked(l);
+        write_and_wake_locked(l);
 }
 
 int wb_log_settled_locked(logstore *l, blob_ctx *ctx)

@@ -141,6 +141,7 @@ void wb_log_trailer_encode(unsigned char to[LOG_TRAILER_BYTES], const log_traile
     put_le(to + 48, t->durable, 8);
     put_le(to + 56, t->footer_offset, 8);
     put_le(to + 64, t->footer_bytes, 8);
+    put_le(to + 72, t->continued, 8);
     put_le(to + 8, wb_crc32c(0, to + 12, LOG_TRAILER_BYTES - 12), 4);
 }
 
@@ -158,6 +159,7 @@ bool wb_log_trailer_decode(const unsigned char from[LOG_TRAILER_BYTES], log_trai
         .durable = get_le(from + 48, 8),
         .footer_offset = get_le(from + 56, 8),
         .footer_bytes = get_le(from + 64, 8),
+        .continued = from[72] != 0,
     };
     return true;
 }

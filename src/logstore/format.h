@@ -15,10 +15,11 @@
  *     footer    an entry a record, in order: 28 bytes and the key
  *         0  offset / 8            4  type    5  size of the key    6  padding behind the record
  *         8  size of the payload  16  crc of the payload           20  time of the put     28  key
- *     trailer   72 bytes, the last ones of the file; only a sealed segment has one
- *         0  magic "wbstend\n"    8  crc of 12..71    12  crc of the footer   16  id of the log
+ *     trailer   80 bytes, the last ones of the file; only a sealed segment has one
+ *         0  magic "wbstend\n"    8  crc of 12..79    12  crc of the footer   16  id of the log
  *        24  number of the segment   32  LSN of its first record   40  how many records
  *        48  LSN up to which all was on the disk when this was written   56  offset of the footer   64  its bytes
+ *        72  1: there was a next segment already; 0 else
  *
  * The number of the segment and the id of the log stand in each record, and its offset is in its checksum: so one that
  * an earlier life of the file left behind, one that lies in the wrong place, or one that is part of somebody's payload,
@@ -40,7 +41,7 @@
 #define LOG_HEADER_COPY 2048 /* where the second one is */
 #define LOG_RECORD_HEADER ((size_t)64)
 #define LOG_FOOTER_ENTRY ((size_t)28)
-#define LOG_TRAILER_BYTES ((size_t)72)
+#define LOG_TRAILER_BYTES ((size_t)80)
 
 typedef enum log_type {
     LOG_PUT = 1,
@@ -92,6 +93,7 @@ bool wb_log_header_decode(const unsigned char block[LOG_BLOCK], log_header *h);
 typedef struct log_trailer {
     uint64_t log_id, segment, first_lsn, records, durable, footer_offset, footer_bytes;
     uint32_t footer_crc;
+    bool continued;
 } log_trailer;
 void wb_log_trailer_encode(unsigned char to[LOG_TRAILER_BYTES], const log_trailer *t);
 bool wb_log_trailer_decode(const unsigned char from[LOG_TRAILER_BYTES], log_trailer *t);

@@ -23,14 +23,11 @@
 static int keep_commit(logstore *l, log_kind kind)
 {
     log_item *i = wb_log_item_new(kind);
-    int rc;
 
     if (i == NULL)
         return blob_fail(-ENOMEM, 0, "no memory for the keeper of %.150s", l->dir);
     pthread_mutex_lock(&l->lock);
-    rc = wb_log_commit_locked(l, NULL, i);
-    pthread_mutex_unlock(&l->lock);
-    return rc;
+    return wb_log_commit_unlock(l, NULL, i);
 }
 
 /* ---- stragglers ---- */
@@ -57,7 +54,7 @@ static int keep_note(void *arg, const log_record *r)
         return 0;
     pthread_mutex_lock(&k->l->lock);
     e = wb_log_find_locked(k->l, blob_key_of(r->key, r->key_size));
-    if (e != NULL && (e->segment != k->s || e->offset != r->offset))
+    if (e != NULL && (e->segment != k->s || wb_log_entry_offset(e) != r->offset))
         e = NULL;
     pthread_mutex_unlock(&k->l->lock);
     if (e == NULL)
@@ -78,7 +75,7 @@ static int keep_copy_one_locked(logstore *l, log_segment *s, uint64_t offset, bl
     log_item *item;
     int rc = 0;
 
-    if (e == NULL || e->segment != s || e->offset != offset || (e->flags & (LOG_PENDING | LOG_BUSY)) != 0)
+    if (e == NULL || e->segment != s || wb_log_entry_offset(e) != offset || (e->flags & (LOG_PENDING | LOG_BUSY)) != 0)
         return 0;
     if ((item = wb_log_item_new(LOG_ITEM_COPY)) == NULL)
         return blob_fail(-ENOMEM, 0, "no memory for the keeper of %.150s", l->dir);
@@ -93,7 +90,7 @@ static int keep_copy_one_locked(logstore *l, log_segment *s, uint64_t offset, bl
         if (rc == 0 && image->error != 0 && ++s->unreadable < LOG_UNREADABLE_MAX)
             rc = wb_log_fail_name(l, image->error, "read", s->number); /* it may be better another time */
         if (rc == 0) {
-            image->time_ms = e->time_ms;
+            image->time_ms = (int64_t)e->time_s * 1000;
             if (image->damaged)
                 wb_log_found_damaged_locked(l, s, offset, key, image);
         }
@@ -160,7 +157,7 @@ static int keep_copy_oldest(logstore *l)
 
 /* ---- space ---- */
 
-static bool keep_over_locked(const logstore *l)
+bool wb_log_over_locked(const logstore *l)
 {
     uint64_t total = l->segment_total + l->spare_count * l->segment_bytes;
 
@@ -191,7 +188,7 @@ typedef enum keep_space { KEEP_ENOUGH, KEEP_SPARE_LESS, KEEP_ROTATE, KEEP_COPY }
 
 static keep_space keep_look_locked(const logstore *l)
 {
-    if (l->read_only || l->oldest == NULL || !keep_over_locked(l))
+    if (l->read_only || l->oldest == NULL || !wb_log_over_locked(l))
         return KEEP_ENOUGH;
     if (l->spare_count > 1)
         return KEEP_SPARE_LESS;

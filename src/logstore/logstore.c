@@ -11,6 +11,8 @@
 
 /* ---- put ---- */
 
+#define PUT_LARGE ((size_t)64 << 10)
+
 uint64_t wb_log_room_needed(size_t key_size, uint64_t size)
 {
     return wb_log_round(wb_log_record_bytes(key_size, size), LOG_BLOCK);
@@ -36,7 +38,7 @@ int wb_log_put_begin_locked(logstore *l, log_entry *e, log_entry *old, const log
 
     e->size = image->size;
     e->crc = image->crc;
-    e->time_ms = image->time_ms;
+    e->time_s = (uint32_t)(image->time_ms / 1000);
     e->flags = LOG_PENDING;
     if (old == NULL)
         rc = wb_log_insert_locked(l, e);
@@ -47,8 +49,8 @@ int wb_log_put_begin_locked(logstore *l, log_entry *e, log_entry *old, const log
     return rc;
 }
 
-/* Takes item, e and image. */
-static int put_locked(logstore *l, blob_ctx *ctx, log_item *item, log_entry *e, log_image *image, unsigned flags)
+/* Takes item, e and image, and releases the lock. */
+static int put_unlock(logstore *l, blob_ctx *ctx, log_item *item, log_entry *e, log_image *image, unsigned flags)
 {
     log_entry *old;
     int rc;
@@ -72,14 +74,16 @@ static int put_locked(logstore *l, blob_ctx *ctx, log_item *item, log_entry *e, 
         item->entry = e;
         item->old = old;
         item->image = image;
-        return wb_log_commit_locked(l, ctx, item);
+        return wb_log_commit_unlock(l, ctx, item);
     }
+    pthread_mutex_unlock(&l->lock);
     wb_log_image_drop(image);
     free(e);
     free(item);
     return rc;
 }
 
+/* Spares the copy of a large blob where it would be in vain. */
 static int put_refused(logstore *l, blob_key key, uint64_t size, unsigned flags)
 {
     const log_entry *e;
@@ -104,8 +108,7 @@ static int log_put(blob_store *s, blob_ctx *ctx, blob_key key, blob_view data, u
     log_entry *e;
     int rc;
 
-    /* Spares the copy where it would be in vain. */
-    if ((rc = put_refused(l, key, data.size, flags)) != 0)
+    if (data.size >= PUT_LARGE && (rc = put_refused(l, key, data.size, flags)) != 0)
         return rc;
     if ((rc = wb_log_image_new(&image, key, data.size)) != 0)
         return rc;
@@ -122,39 +125,41 @@ static int log_put(blob_store *s, blob_ctx *ctx, blob_key key, blob_view data, u
         return blob_fail(-ENOMEM, 0, "no memory for a blob of %zu bytes", data.size);
     }
     pthread_mutex_lock(&l->lock);
-    rc = put_locked(l, ctx, item, e, image, flags);
-    pthread_mutex_unlock(&l->lock);
-    return rc;
+    return put_unlock(l, ctx, item, e, image, flags);
 }
 
 /* ---- delete ---- */
 
 /* The blob is gone at once; its tombstone is logged when something else is. */
-static int delete_lazy_locked(logstore *l, log_entry *e, log_item *item)
+static int delete_lazy_unlock(logstore *l, log_entry *e, log_item *item)
 {
+    bool kept = !l->read_only;
+
     wb_log_count_out_locked(l, e);
     wb_log_remove_locked(l, e);
-    if (l->read_only) {
+    if (kept) {
+        item->entry = e;
+        item->kind = LOG_ITEM_LAZY;
+        item->next = NULL;
+        *l->lazy_end = item;
+        l->lazy_end = &item->next;
+        l->lazy_count++;
+        if (l->lazy_count >= LOG_LAZY_MAX)
+            wb_log_flush_lazy_locked(l);
+        else
+            wb_log_keeper_idle_locked(l);
+    }
+    pthread_mutex_unlock(&l->lock);
+    if (!kept) {
         free(e);
         free(item);
-        return 0;
     }
-    item->entry = e;
-    item->kind = LOG_ITEM_LAZY;
-    item->next = NULL;
-    *l->lazy_end = item;
-    l->lazy_end = &item->next;
-    l->lazy_count++;
-    if (l->lazy_count >= LOG_LAZY_MAX)
-        wb_log_flush_lazy_locked(l);
-    else
-        wb_log_keeper_idle_locked(l);
     return 0;
 }
 
 /* Nothing is there; but a tombstone of an earlier lazy delete may be on its way, and must not be forgotten from here on:
  * it is written, and synced where puts are. */
-static int delete_absent_locked(logstore *l, blob_ctx *ctx, log_item *item, bool lazy)
+static int delete_absent_unlock(logstore *l, blob_ctx *ctx, log_item *item, bool lazy)
 {
     bool logged = l->lazy == NULL && !l->writing;
     int rc;
@@ -162,50 +167,42 @@ static int delete_absent_locked(logstore *l, blob_ctx *ctx, log_item *item, bool
     if (l->sync_mode == BLOB_LOGSTORE_SYNC_EACH)
         logged = logged && l->written_lsn == l->durable;
     if (lazy || logged) {
+        pthread_mutex_unlock(&l->lock);
         free(item);
         return BLOB_NOT_FOUND;
     }
     item->kind = LOG_ITEM_SYNC;
-    rc = wb_log_commit_locked(l, ctx, item);
+    rc = wb_log_commit_unlock(l, ctx, item);
     return rc == 0 ? BLOB_NOT_FOUND : rc;
-}
-
-static int delete_locked(logstore *l, blob_ctx *ctx, blob_key key, log_item *item, bool lazy)
-{
-    log_entry *e;
-    int rc = 0;
-
-    while ((e = wb_log_find_locked(l, key)) != NULL && (e->flags & (LOG_PENDING | LOG_BUSY)) != 0 && rc == 0)
-        rc = wb_log_settled_locked(l, ctx);
-    if (rc == 0 && l->opened_read_only)
-        rc = wb_log_read_only_locked(l);
-    if (rc == 0 && !lazy)
-        rc = wb_log_read_only_locked(l);
-    if (rc != 0) {
-        free(item);
-        return rc;
-    }
-    if (e == NULL)
-        return delete_absent_locked(l, ctx, item, lazy);
-    if (lazy)
-        return delete_lazy_locked(l, e, item);
-    e->flags |= LOG_BUSY;
-    item->entry = e;
-    return wb_log_commit_locked(l, ctx, item);
 }
 
 static int log_delete(blob_store *s, blob_ctx *ctx, blob_key key, unsigned flags)
 {
     logstore *l = wb_log_of(s);
     log_item *item = wb_log_item_new(LOG_ITEM_DELETE);
-    int rc;
+    bool lazy = (flags & BLOB_LAZY) != 0;
+    log_entry *e;
+    int rc = 0;
 
     if (item == NULL)
         return blob_fail(-ENOMEM, 0, "no memory to delete from %.150s", l->dir);
     pthread_mutex_lock(&l->lock);
-    rc = delete_locked(l, ctx, key, item, (flags & BLOB_LAZY) != 0);
-    pthread_mutex_unlock(&l->lock);
-    return rc;
+    while ((e = wb_log_find_locked(l, key)) != NULL && (e->flags & (LOG_PENDING | LOG_BUSY)) != 0 && rc == 0)
+        rc = wb_log_settled_locked(l, ctx);
+    if (rc == 0 && (l->opened_read_only || !lazy))
+        rc = wb_log_read_only_locked(l);
+    if (rc != 0) {
+        pthread_mutex_unlock(&l->lock);
+        free(item);
+        return rc;
+    }
+    if (e == NULL)
+        return delete_absent_unlock(l, ctx, item, lazy);
+    if (lazy)
+        return delete_lazy_unlock(l, e, item);
+    e->flags |= LOG_BUSY;
+    item->entry = e;
+    return wb_log_commit_unlock(l, ctx, item);
 }
 
 /* ---- close ---- */
@@ -252,19 +249,20 @@ static void log_free(logstore *l)
     free(l);
 }
 
-/* Logs and syncs what is not yet, and seals the segment. */
+/* Logs and syncs what is not yet, and seals the segment. Nobody else is there any more. */
 static int log_finish(logstore *l)
 {
     log_item *item;
     int rc = 0;
 
-    pthread_mutex_lock(&l->lock);
-    if (!l->read_only && (l->lazy != NULL || l->written_lsn != l->durable)) {
-        item = wb_log_item_new(LOG_ITEM_SYNC);
-        rc = item != NULL ? wb_log_commit_locked(l, NULL, item)
-                          : blob_fail(-ENOMEM, 0, "no memory to close %.150s", l->dir);
+    if (l->read_only)
+        return 0;
+    if (l->lazy != NULL || l->written_lsn != l->durable) {
+        if ((item = wb_log_item_new(LOG_ITEM_SYNC)) == NULL)
+            return blob_fail(-ENOMEM, 0, "no memory to close %.150s", l->dir);
+        pthread_mutex_lock(&l->lock);
+        rc = wb_log_commit_unlock(l, NULL, item);
     }
-    pthread_mutex_unlock(&l->lock);
     if (rc == 0 && !l->read_only && l->active != NULL)
         wb_log_seal(l, l->active, true);
     return rc;

@@ -48,14 +48,15 @@
 #include <wbstore/stores.h>
 
 #define LOG_LANES 256
-#define LOG_STAGE ((size_t)1 << 20)        /* bytes of records written in one go */
-#define LOG_AHEAD ((uint64_t)256 << 10)    /* zeroes written ahead of small batches */
-#define LOG_AHEAD_FOR ((uint64_t)96 << 10) /* up to this size */
-#define LOG_PAGE ((size_t)2 << 20)         /* a large page: the stage, a block for vouchers, zeroes */
-#define LOG_BATCH_MAX ((uint64_t)8 << 20)  /* bytes of records in one batch; one record alone may be larger */
+#define LOG_AHEAD ((size_t)256 << 10)                /* zeroes written ahead of small batches */
+#define LOG_AHEAD_FOR ((uint64_t)96 << 10)           /* up to this size */
+#define LOG_PAGE ((size_t)2 << 20)                   /* a large page, for the stage, a voucher's block and zeroes */
+#define LOG_STAGE (LOG_PAGE - LOG_AHEAD - LOG_BLOCK) /* bytes of records written in one go */
+#define LOG_BATCH_MAX ((uint64_t)8 << 20)            /* bytes of records in one batch; one record alone may be larger */
 #define LOG_SEGMENT_MIN ((uint64_t)64 << 10)
 #define LOG_SEGMENT_MAX ((uint64_t)1 << 30)
 #define LOG_RETRY_MS 1000      /* after the keeper failed at something */
+#define LOG_GATHER_NS 50000    /* how long a batch waits for those who were in the last one */
 #define LOG_IDLE_MS 50         /* the keeper vouches for the last batch after so long without another */
 #define LOG_LAZY_MAX 4096      /* tombstones that may wait for a batch */
 #define LOG_SPARES 2           /* segments kept to be used again; the last one is the reserve */
@@ -98,13 +99,14 @@ static inline unsigned char *wb_log_image_payload(const log_image *image)
 #define LOG_BUSY 2u    /* a replace, a delete or a copy is under way; it is still as it was */
 #define LOG_DAMAGED 4u /* its payload failed its checksum */
 
-/* (l), all of it. */
+/* (l), all of it. There are as many as blobs, so its size matters: with the key of a SHA-256 it is 72 bytes. A record
+ * begins within the first GiB of its segment, whatever its own size. */
 typedef struct log_entry {
     log_segment *segment;
     log_image *image; /* in the cache, or NULL */
-    uint64_t offset;  /* of the record */
     uint64_t size;    /* of the payload */
-    int64_t time_ms;  /* when it was put */
+    uint32_t offset8; /* of the record, by eights */
+    uint32_t time_s;  /* when it was put */
     uint32_t crc;
     uint16_t padding; /* behind the record, so that the next batch begins on a block */
     uint8_t flags;
@@ -115,6 +117,10 @@ typedef struct log_entry {
 static inline blob_key wb_log_entry_key(const log_entry *e)
 {
     return blob_key_of(e->key, e->key_size);
+}
+static inline uint64_t wb_log_entry_offset(const log_entry *e)
+{
+    return (uint64_t)e->offset8 * 8;
 }
 static inline uint64_t wb_log_entry_bytes(const log_entry *e)
 {
@@ -233,9 +239,9 @@ int wb_log_write_all(logstore *l, int fd, struct iovec *iov, int count, uint64_t
 log_item *wb_log_item_new(log_kind kind); /* NULL: no memory */
 /* Queues an item; nobody waits for it. */
 void wb_log_queue_locked(logstore *l, log_item *item);
-/* Queues an item, and waits until it is done or ctx ends; takes the item, and its image. The lock is held before and
- * after, not meanwhile. */
-int wb_log_commit_locked(logstore *l, blob_ctx *ctx, log_item *item);
+/* Queues an item, and waits until it is done or ctx ends; takes the item, and its image. The lock is held before, and
+ * released. */
+int wb_log_commit_unlock(logstore *l, blob_ctx *ctx, log_item *item);
 void wb_log_flush_lazy_locked(logstore *l); /* logs waiting tombstones, syncs nothing */
 /* A put of e is under way, in place of old (NULL: there is none, e comes into the index). -ENOMEM. */
 int wb_log_put_begin_locked(logstore *l, log_entry *e, log_entry *old, const log_image *image);
@@ -252,7 +258,7 @@ typedef struct log_extent {
     uint64_t log_id, first_lsn, count, durable; /* of a sealed one */
     uint64_t footer_offset, footer_bytes;
     uint32_t footer_crc;
-    bool sealed;
+    bool sealed, continued;
 } log_extent;
 
 /* The trailer; unsealed where it is not there or not right. The segment's descriptor must be open, here and below. */
@@ -282,6 +288,7 @@ void wb_log_keeper_stop(logstore *l);
 void wb_log_keeper_wake_locked(logstore *l); /* something may be to do */
 void wb_log_keeper_idle_locked(logstore *l); /* once nothing happens for a while, something will be to do */
 int wb_log_keeper_round(logstore *l, bool all);
+bool wb_log_over_locked(const logstore *l); /* the log is too large for what is in it */
 
 /* ---- damage ---- */
 typedef struct log_finding {
@@ -338,6 +345,7 @@ struct logstore {
     log_item *queue, **queue_end; /* (l) */
     log_item *lazy, **lazy_end;   /* (l) tombstones that wait for a batch */
     size_t lazy_count;            /* (l) */
+    uint64_t queued, expected;    /* (l) items in the queue; so many may come for the next batch */
     bool writing;                 /* (l) somebody writes */
     uint8_t parity;               /* (l) of the batch that is gathering */
     uint64_t batches;             /* (l) written so far */

@@ -41,7 +41,7 @@ void wb_log_found_damaged_locked(logstore *l, log_segment *s, uint64_t offset, b
                                                   : "the blob's bytes fail their checksum"};
     log_entry *e = read_find_locked(l, key);
 
-    if (e != NULL && e->segment == s && e->offset == offset)
+    if (e != NULL && e->segment == s && wb_log_entry_offset(e) == offset)
         e->flags |= LOG_DAMAGED;
     wb_log_found_locked(l, s, &what, key, 1);
 }
@@ -61,7 +61,7 @@ static int read_damaged_locked(logstore *l, log_segment *s, uint64_t offset, blo
 /* The blob from the disk. A damaged one, if `salvage`, is given all the same. */
 static int read_disk_locked(logstore *l, blob_key key, const log_entry *e, bool salvage, blob **out)
 {
-    uint64_t offset = e->offset, size = e->size;
+    uint64_t offset = wb_log_entry_offset(e), size = e->size;
     log_segment *s = e->segment;
     uint32_t crc = e->crc;
     log_image *image = NULL;

@@ -293,10 +293,10 @@ static int rec_apply_put(recovery *rec, log_entry *e, const log_record *r, uint1
         return blob_fail(-ENOMEM, 0, "no memory for the index of %.150s", l->dir);
     }
     e->segment = rec->at->s;
-    e->offset = r->offset;
+    e->offset8 = (uint32_t)(r->offset / 8);
     e->size = r->size;
     e->crc = r->crc;
-    e->time_ms = r->time_ms;
+    e->time_s = (uint32_t)(r->time_ms / 1000);
     e->padding = padding;
     e->flags = (r->flags & LOG_FLAG_DAMAGED) != 0 ? LOG_DAMAGED : 0;
     wb_log_count_in_locked(l, e);
@@ -441,6 +441,7 @@ static int rec_replay_one(recovery *rec, rec_segment *g, const rec_segment *next
 
 static int rec_replay(recovery *rec)
 {
+    log_finding what = {.what = "the segment is missing"};
     size_t count = rec->segments.count;
     int rc = 0;
 
@@ -450,6 +451,10 @@ static int rec_replay(recovery *rec)
         rec_missing_before(rec, g, i > 0 ? g - 1 : NULL);
         rc = rec_replay_one(rec, g, i + 1 < count ? g + 1 : NULL);
     }
+    if (rc == 0 && count > 0 && rec->all[count - 1].x.continued) {
+        what.segment = rec->all[count - 1].s->number + 1;
+        wb_log_found_locked(rec->l, NULL, &what, blob_key_of(NULL, 0), 1);
+    }
     return rc;
 }
 
@@ -458,7 +463,6 @@ static int rec_replay(recovery *rec)
 static int rec_commit(logstore *l, log_kind kind, log_entry *entry, log_entry *old, log_image *image)
 {
     log_item *i = wb_log_item_new(kind);
-    int rc;
 
     if (i == NULL)
         return blob_fail(-ENOMEM, 0, "no memory to open %.150s", l->dir);
@@ -466,9 +470,7 @@ static int rec_commit(logstore *l, log_kind kind, log_entry *entry, log_entry *o
     i->old = old;
     i->image = image;
     pthread_mutex_lock(&l->lock);
-    rc = wb_log_commit_locked(l, NULL, i);
-    pthread_mutex_unlock(&l->lock);
-    return rc;
+    return wb_log_commit_unlock(l, NULL, i);
 }
 
 static int rec_redo_put(logstore *l, const rec_redo *redo)
@@ -626,7 +628,7 @@ int wb_log_recover(logstore *l)
         rc = rec_spares(&rec);
     if (rc == 0)
         rc = rec_replay(&rec);
-    if (l->opened_read_only && (rc == 0 || rc == BLOB_UNAVAILABLE || l->damaged_records > 0)) {
+    if (l->opened_read_only) { /* whatever it seems to be, that the writer took a segment away comes first */
         int there = rec_still_there(&rec);
         rc = there != 0 ? there : rc;
     }

@@ -122,7 +122,7 @@ int blob_logstore_findings(blob_store *s, blob_ctx *ctx, unsigned verify,
 /* ---- numbers ---- */
 
 /* By lanes, so that nobody waits for long. 0: there is no blob. */
-static int64_t info_oldest_ms(logstore *l)
+static int64_t info_oldest_s(logstore *l)
 {
     int64_t oldest = 0;
 
@@ -133,8 +133,8 @@ static int64_t info_oldest_ms(logstore *l)
         pthread_mutex_lock(&l->lock);
         for (; (at = wb_index_at(&l->lanes[i], place)) != NULL; place = wb_index_next(&l->lanes[i], place)) {
             const log_entry *e = *at;
-            if ((e->flags & LOG_PENDING) == 0 && (oldest == 0 || e->time_ms < oldest))
-                oldest = e->time_ms;
+            if ((e->flags & LOG_PENDING) == 0 && (oldest == 0 || e->time_s < oldest))
+                oldest = e->time_s;
         }
         pthread_mutex_unlock(&l->lock);
     }
@@ -150,8 +150,8 @@ int blob_logstore_get_info(blob_store *s, blob_logstore_info *out)
 
     if (!wb_log_is(s) || size < sizeof size)
         return blob_fail(-EINVAL, 0, "blob_logstore_get_info needs a log, and an out with its struct_size");
-    oldest = info_oldest_ms(l);
-    info.oldest_age_ms = oldest != 0 ? l->disk->ops->time_ms(l->disk) - oldest : 0;
+    oldest = info_oldest_s(l);
+    info.oldest_age_ms = oldest != 0 ? l->disk->ops->time_ms(l->disk) - oldest * 1000 : 0;
     if (info.oldest_age_ms < 0)
         info.oldest_age_ms = 0;
     pthread_mutex_lock(&l->lock);

@@ -70,7 +70,8 @@ void wb_log_extent_read(logstore *l, const log_segment *s, log_extent *x)
                       .footer_offset = t.footer_offset,
                       .footer_bytes = t.footer_bytes,
                       .footer_crc = t.footer_crc,
-                      .sealed = true};
+                      .sealed = true,
+                      .continued = t.continued};
 }
 
 static bool footer_entry_possible(const log_segment *s, const log_record *r)

@@ -363,6 +363,7 @@ void wb_log_seal(logstore *l, log_segment *s, bool shrink)
                      .first_lsn = s->first_lsn,
                      .records = l->footer_records,
                      .durable = l->durable,
+                     .continued = !shrink,
                      .footer_bytes = l->footer.size,
                      .footer_crc = wb_log_crc(l->footer.data, l->footer.size)};
     uint64_t size = wb_log_round(wb_log_round(l->tail, LOG_BLOCK) + l->footer.size + LOG_TRAILER_BYTES, LOG_BLOCK);
