@@ -278,6 +278,15 @@ static void gather_locked(logstore *l)
     }
 }
 
+/* The parity of somebody who waits for the next batch; -1: nobody does. Who queued without waiting comes back himself. */
+static int leader_locked(const logstore *l)
+{
+    for (const log_item *i = l->queue; i != NULL; i = i->next)
+        if (!i->abandoned)
+            return i->parity;
+    return -1;
+}
+
 /* Whom to wake; done without the lock, for all of them want it. */
 typedef struct commit_wake {
     unsigned done; /* parities whose items are */
@@ -313,7 +322,7 @@ static void write_next_locked(logstore *l, commit_wake *w)
     l->batches++;
     l->last_batch_ns = wb_now_ns();
     w->settled = l->settling > 0;
-    w->leader = l->queue != NULL ? l->queue->parity : -1;
+    w->leader = leader_locked(l);
     wb_log_keeper_idle_locked(l);
 }
 
@@ -331,6 +340,8 @@ static void write_and_wake_locked(logstore *l)
 
 static void withdraw_locked(logstore *l, log_item *item, int rc)
 {
+    int leader;
+
     for (log_item **at = &l->queue; *at != NULL; at = &(*at)->next)
         if (*at == item) {
             if ((*at = item->next) == NULL)
@@ -339,8 +350,8 @@ static void withdraw_locked(logstore *l, log_item *item, int rc)
             break;
         }
     settle_one_locked(l, item, rc);
-    if (!l->writing && l->queue != NULL)
-        pthread_cond_signal(&l->committed[l->queue->parity]);
+    if (!l->writing && (leader = leader_locked(l)) >= 0)
+        pthread_cond_signal(&l->committed[leader]);
     if (l->settling > 0)
         pthread_cond_broadcast(&l->settled);
 }

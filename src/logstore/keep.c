@@ -116,13 +116,17 @@ static int keep_copy_all(logstore *l, const keep_stragglers *k)
 
     for (size_t at = 0; at < k->list.size && rc == 0;) {
         keep_straggler one;
+        bool stop;
 
         memcpy(&one, k->list.data + at, sizeof one);
         pthread_mutex_lock(&l->lock);
         rc = keep_copy_one_locked(l, k->s, one.offset, blob_key_of(k->list.data + at + sizeof one, one.key_size),
                                   &bytes);
+        stop = l->stopping;
         pthread_mutex_unlock(&l->lock);
         at += sizeof one + one.key_size;
+        if (stop)
+            at = k->list.size;
         if (rc == 0 && (bytes >= KEEP_COPY_BYTES || at == k->list.size)) {
             rc = keep_commit(l, LOG_ITEM_SYNC);
             bytes = 0;

@@ -3,11 +3,14 @@
  *   format.c    bytes on the disk <-> structs
  *   disk.c      the real file system (disk.h has the table)
  *   entry.c     the index of what is there, and the cache of newest payloads
- *   segment.c   segment files: made, opened, sealed, retired
+ *   segment.c   segment files: made, opened, sealed
+ *   spare.c     those that wait to be used, and how segments are retired
  *   batch.c     records into the active segment; what happens when that fails
  *   commit.c    the queue of those who wait for a write, and who writes for all
  *   scan.c      the records of a segment, from its footer or from its bytes
- *   recover.c   what was, when a log is opened
+ *   recover.c   opening a log: what is there, and what counts
+ *   replay.c    its records, in order
+ *   cut.c       its tail, written again after a crash
  *   read.c      get, size, list, len, salvage
  *   keep.c      the keeper: vouchers, syncs in time, stragglers, spares
  *   report.c    info and findings
@@ -163,6 +166,7 @@ struct log_segment {
 
 /* Names. */
 void wb_log_segment_name(char name[LOG_NAME_MAX], uint64_t number);
+void wb_log_segment_name_spare(char name[LOG_NAME_MAX], uint64_t number);
 void wb_log_segment_name_aside(char name[LOG_NAME_MAX], uint64_t number);
 typedef enum log_name { LOG_NAME_FOREIGN, LOG_NAME_SEGMENT, LOG_NAME_SPARE, LOG_NAME_DAMAGED } log_name;
 log_name wb_log_name_parse(const char *name, uint64_t *number);
@@ -182,14 +186,23 @@ int wb_log_pin_locked(logstore *l, log_segment *s);
 void wb_log_unpin_locked(logstore *l, log_segment *s);
 int wb_log_read(logstore *l, const log_segment *s, void *to, size_t size, uint64_t offset); /* whole or an error */
 
-/* Takes the oldest segment out of the log, if nothing is live in it and nobody needs it: *done tells. For the keeper,
- * without the lock. */
+/* A new file for s, which has its size, under the name of a spare; open for writing. */
+int wb_log_segment_create(logstore *l, log_segment *s, uint64_t *spare);
+void wb_log_segment_close(logstore *l, log_segment *s);
+
+/* ---- spares, and retiring ---- */
+
+/* Opens a spare for s, the one with most blocks written; there must be one. It is none any more, whatever comes of it. */
+int wb_log_spare_take(logstore *l, log_segment *s, uint64_t *spare);
+int wb_log_spare_make(logstore *l);
+int wb_log_spare_reserve(logstore *l); /* makes one if there is none */
+int wb_log_spare_drop(logstore *l);
+int wb_log_spare_adopt(logstore *l, uint64_t number); /* one that was found; removed if it is of no use */
+
+/* Takes the oldest segment out of the log, if nothing is live in it and nobody needs it: *done tells. Without the lock. */
 int wb_log_retire(logstore *l, bool *done);
 /* For the writer, when there is no room: retires what is empty. False: nothing came of it. */
 bool wb_log_reclaim(logstore *l);
-int wb_log_spare_make(logstore *l);
-int wb_log_spare_drop(logstore *l);
-int wb_log_spare_adopt(logstore *l, uint64_t number); /* one that was found; removed if it is of no use */
 
 /* ---- writing ---- */
 

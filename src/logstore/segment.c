@@ -10,7 +10,6 @@
  * holds whatever its earlier life left in it; no record of that passes for one of the new segment (format.h). */
 #include "logstore/logstore.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -21,7 +20,7 @@
 
 /* ---- names ---- */
 
-static void segment_name_spare(char name[LOG_NAME_MAX], uint64_t number)
+void wb_log_segment_name_spare(char name[LOG_NAME_MAX], uint64_t number)
 {
     snprintf(name, LOG_NAME_MAX, "spare-%016" PRIx64, number);
 }
@@ -73,7 +72,7 @@ static void segment_close_direct(logstore *l, log_segment *s)
     s->direct = -1;
 }
 
-static void segment_close(logstore *l, log_segment *s)
+void wb_log_segment_close(logstore *l, log_segment *s)
 {
     segment_close_direct(l, s);
     if (s->fd >= 0)
@@ -85,7 +84,7 @@ void wb_log_segment_free(logstore *l, log_segment *s)
 {
     if (s == NULL)
         return;
-    segment_close(l, s);
+    wb_log_segment_close(l, s);
     free(s);
 }
 
@@ -110,7 +109,7 @@ static void segment_close_one_locked(logstore *l)
             idle = s;
     if (idle == NULL)
         return;
-    segment_close(l, idle);
+    wb_log_segment_close(l, idle);
     l->open_files--;
 }
 
@@ -160,58 +159,18 @@ int wb_log_read(logstore *l, const log_segment *s, void *to, size_t size, uint64
 
 /* ---- making ---- */
 
-static int segment_new_file(logstore *l, log_segment *s, uint64_t *spare)
+int wb_log_segment_create(logstore *l, log_segment *s, uint64_t *spare)
 {
     char name[LOG_NAME_MAX];
     int rc;
 
     *spare = s->number;
     do {
-        segment_name_spare(name, *spare);
+        wb_log_segment_name_spare(name, *spare);
         rc = l->disk->ops->create(l->disk, name, s->size, &s->fd);
     } while (rc == -EEXIST && ++*spare < UINT64_MAX);
     s->written = 0;
     return rc == 0 ? 0 : wb_log_fail(l, rc, "make", name);
-}
-
-static void spare_add_locked(logstore *l, uint64_t number, uint64_t written)
-{
-    assert(l->spare_count < LOG_SPARES);
-    l->spares[l->spare_count] = number;
-    l->spare_written[l->spare_count++] = written;
-}
-
-static void spare_forget_locked(logstore *l, unsigned at)
-{
-    l->spare_count--;
-    memmove(&l->spares[at], &l->spares[at + 1], (l->spare_count - at) * sizeof l->spares[0]);
-    memmove(&l->spare_written[at], &l->spare_written[at + 1], (l->spare_count - at) * sizeof l->spare_written[0]);
-}
-
-/* One with all its blocks written, if there is one. */
-static int segment_take_spare(logstore *l, log_segment *s, uint64_t *spare)
-{
-    char name[LOG_NAME_MAX];
-    uint64_t size = 0;
-    unsigned best = 0;
-    int rc;
-
-    pthread_mutex_lock(&l->lock);
-    for (unsigned i = 1; i < l->spare_count; i++)
-        if (l->spare_written[i] > l->spare_written[best])
-            best = i;
-    *spare = l->spares[best];
-    s->written = l->spare_written[best];
-    spare_forget_locked(l, best);
-    wb_log_keeper_wake_locked(l);
-    pthread_mutex_unlock(&l->lock);
-    segment_name_spare(name, *spare);
-    rc = l->disk->ops->open(l->disk, name, LOG_OPEN_WRITE, &s->fd);
-    if (rc == 0)
-        rc = l->disk->ops->size(l->disk, s->fd, &size);
-    if (rc == 0 && size != s->size)
-        rc = -EIO; /* somebody else has been there */
-    return rc == 0 ? 0 : wb_log_fail(l, rc, "open", name);
 }
 
 static int segment_find_file(logstore *l, log_segment *s, bool reserve, uint64_t *spare)
@@ -223,10 +182,10 @@ static int segment_find_file(logstore *l, log_segment *s, bool reserve, uint64_t
     spares = s->size == l->segment_bytes ? l->spare_count : 0;
     pthread_mutex_unlock(&l->lock);
     if (spares > 1)
-        return segment_take_spare(l, s, spare);
-    rc = segment_new_file(l, s, spare);
+        return wb_log_spare_take(l, s, spare);
+    rc = wb_log_segment_create(l, s, spare);
     if (rc == -ENOSPC && reserve && spares > 0)
-        rc = segment_take_spare(l, s, spare);
+        rc = wb_log_spare_take(l, s, spare);
     return rc;
 }
 
@@ -246,7 +205,7 @@ static int segment_begin(logstore *l, log_segment *s, uint64_t spare)
     struct iovec iov = {block, sizeof block};
     int rc;
 
-    segment_name_spare(from, spare);
+    wb_log_segment_name_spare(from, spare);
     wb_log_segment_name(to, s->number);
     wb_log_header_encode(block, &h);
     if ((rc = wb_log_write_all(l, s->fd, &iov, 1, 0)) != 0)
@@ -283,8 +242,8 @@ static int segment_make(logstore *l, log_segment *s, bool reserve)
     if (rc == 0)
         rc = segment_begin(l, s, spare);
     if (rc != 0 && s->fd >= 0) {
-        segment_close(l, s);
-        segment_name_spare(name, spare);
+        wb_log_segment_close(l, s);
+        wb_log_segment_name_spare(name, spare);
         (void)l->disk->ops->remove(l->disk, name); /* not there if it has its name already: a segment without records */
     }
     return rc;
@@ -307,17 +266,6 @@ static void segment_retire_writer(logstore *l, log_segment *old)
     pthread_mutex_unlock(&l->lock);
 }
 
-/* Puts must leave a spare: with its help whatever removes something goes on when the disk is full. */
-static int segment_reserve(logstore *l)
-{
-    bool have;
-
-    pthread_mutex_lock(&l->lock);
-    have = l->spare_count > 0;
-    pthread_mutex_unlock(&l->lock);
-    return have ? 0 : wb_log_spare_make(l);
-}
-
 int wb_log_rotate(logstore *l, uint64_t bytes, uint64_t footer_bytes, bool reserve)
 {
     uint64_t size = wb_log_round(2 * LOG_BLOCK + bytes + footer_bytes + LOG_TRAILER_BYTES, LOG_BLOCK);
@@ -326,7 +274,7 @@ int wb_log_rotate(logstore *l, uint64_t bytes, uint64_t footer_bytes, bool reser
 
     if (old != NULL && !old->failed && (rc = wb_log_sync(l)) != 0)
         return rc;
-    if (!reserve && (rc = segment_reserve(l)) != 0)
+    if (!reserve && (rc = wb_log_spare_reserve(l)) != 0)
         return rc;
     pthread_mutex_lock(&l->lock);
     s = wb_log_segment_new(l->newest != NULL ? l->newest->number + 1 : 1);
@@ -384,177 +332,4 @@ void wb_log_seal(logstore *l, log_segment *s, bool shrink)
     s->sealed = wb_log_write_all(l, s->fd, iov, 2, t.footer_offset) == 0 &&
                 (l->sync_mode == BLOB_LOGSTORE_SYNC_NEVER || l->disk->ops->sync(l->disk, s->fd) == 0);
     s->failed = !s->sealed;
-}
-
-/* ---- spares ---- */
-
-int wb_log_spare_adopt(logstore *l, uint64_t number)
-{
-    char name[LOG_NAME_MAX];
-    uint64_t size = 0;
-    int fd = -1, rc;
-
-    segment_name_spare(name, number);
-    if (l->spare_count < LOG_SPARES) {
-        if ((rc = l->disk->ops->open(l->disk, name, LOG_OPEN_WRITE, &fd)) != 0)
-            return wb_log_fail(l, rc, "open", name);
-        rc = l->disk->ops->size(l->disk, fd, &size);
-        (void)l->disk->ops->close(l->disk, fd);
-        if (rc != 0)
-            return wb_log_fail(l, rc, "look at", name);
-        if (size == l->segment_bytes) {
-            spare_add_locked(l, number, UINT64_MAX); /* asked for when it is taken */
-            return 0;
-        }
-    }
-    if (l->opened_read_only)
-        return 0;
-    rc = l->disk->ops->remove(l->disk, name);
-    return rc == 0 || rc == -ENOENT ? 0 : wb_log_fail(l, rc, "remove", name);
-}
-
-int wb_log_spare_make(logstore *l)
-{
-    log_segment *s = wb_log_segment_new(0);
-    char name[LOG_NAME_MAX];
-    bool unneeded = false;
-    uint64_t number;
-    int rc;
-
-    if (s == NULL)
-        return blob_fail(-ENOMEM, 0, "no memory for a spare segment of %.150s", l->dir);
-    pthread_mutex_lock(&l->lock);
-    s->number = l->newest != NULL ? l->newest->number + 1 : 1;
-    pthread_mutex_unlock(&l->lock);
-    s->size = l->segment_bytes;
-    rc = segment_new_file(l, s, &number);
-    pthread_mutex_lock(&l->lock);
-    if (rc == 0 && l->spare_count < LOG_SPARES)
-        spare_add_locked(l, number, 0);
-    else if (rc == 0)
-        unneeded = true; /* segments have been retired meanwhile */
-    l->no_space = rc != 0;
-    pthread_mutex_unlock(&l->lock);
-    segment_name_spare(name, number);
-    if (unneeded)
-        (void)l->disk->ops->remove(l->disk, name);
-    wb_log_segment_free(l, s);
-    return rc;
-}
-
-int wb_log_spare_drop(logstore *l)
-{
-    char name[LOG_NAME_MAX];
-    int rc;
-
-    pthread_mutex_lock(&l->lock);
-    segment_name_spare(name, l->spares[l->spare_count - 1]);
-    spare_forget_locked(l, l->spare_count - 1);
-    pthread_mutex_unlock(&l->lock);
-    rc = l->disk->ops->remove(l->disk, name);
-    return rc == 0 ? 0 : wb_log_fail(l, rc, "remove", name);
-}
-
-/* ---- retiring ---- */
-
-typedef enum retire_to { RETIRE_SPARE, RETIRE_REMOVE, RETIRE_SET_ASIDE } retire_to;
-
-static retire_to retire_where_locked(const logstore *l, const log_segment *s)
-{
-    if (s->damaged)
-        return RETIRE_SET_ASIDE;
-    return !s->failed && s->size == l->segment_bytes && l->spare_count < LOG_SPARES ? RETIRE_SPARE : RETIRE_REMOVE;
-}
-
-static int retire_file(logstore *l, const log_segment *s, retire_to where)
-{
-    char from[LOG_NAME_MAX], to[LOG_NAME_MAX];
-    int rc;
-
-    wb_log_segment_name(from, s->number);
-    if (where == RETIRE_SPARE)
-        segment_name_spare(to, s->number);
-    else
-        wb_log_segment_name_aside(to, s->number);
-    rc = where == RETIRE_REMOVE ? l->disk->ops->remove(l->disk, from) : l->disk->ops->rename(l->disk, from, to);
-    if (rc != 0) {
-        /* It may have happened all the same, and nobody may build upon that. */
-        rc = wb_log_fail(l, rc, "retire", from);
-        wb_log_turn_read_only(l, "a segment could not be retired");
-        return rc;
-    }
-    if (l->sync_mode != BLOB_LOGSTORE_SYNC_NEVER && (rc = l->disk->ops->sync_folder(l->disk)) != 0) {
-        rc = wb_log_fail(l, rc, "sync the folder of", from);
-        wb_log_turn_read_only(l, "the folder could not be synced");
-    }
-    return rc;
-}
-
-static void retire_forget_locked(logstore *l, log_segment *s, retire_to where)
-{
-    l->oldest = s->newer;
-    l->segments--;
-    l->segment_total -= s->size;
-    l->no_space = false;
-    if (where == RETIRE_SPARE) {
-        spare_add_locked(l, s->number, s->written);
-    } else if (where == RETIRE_SET_ASIDE) {
-        l->set_aside++;
-        l->set_aside_bytes += s->size;
-    }
-    wb_log_segment_free(l, s);
-}
-
-int wb_log_retire(logstore *l, bool *done)
-{
-    log_segment *s;
-    retire_to where = RETIRE_REMOVE;
-    int rc;
-
-    pthread_mutex_lock(&l->lock);
-    s = l->oldest;
-    *done = s != NULL && s != l->active && s->newer != NULL && s->live_blobs == 0 && s->pins == 0 && !l->read_only &&
-            !l->retiring;
-    if (*done) {
-        l->retiring = true;
-        where = retire_where_locked(l, s);
-        if (s->fd >= 0)
-            l->open_files--;
-        segment_close(l, s);
-    }
-    pthread_mutex_unlock(&l->lock);
-    if (!*done)
-        return 0;
-    rc = retire_file(l, s, where);
-    *done = rc == 0;
-    pthread_mutex_lock(&l->lock);
-    if (rc == 0)
-        retire_forget_locked(l, s, where);
-    l->retiring = false;
-    pthread_cond_broadcast(&l->settled);
-    pthread_mutex_unlock(&l->lock);
-    return rc;
-}
-
-bool wb_log_reclaim(logstore *l)
-{
-    unsigned before, after;
-    uint64_t segments;
-    bool done = true;
-
-    pthread_mutex_lock(&l->lock);
-    before = l->spare_count;
-    segments = l->segments;
-    while (l->retiring)
-        (void)wb_log_settled_locked(l, NULL);
-    pthread_mutex_unlock(&l->lock);
-    /* What made the records dead must be on the disk before they go (rule 6). */
-    if (l->active == NULL || (!l->active->failed && wb_log_sync(l) == 0))
-        while (done && wb_log_retire(l, &done) == 0)
-            ;
-    pthread_mutex_lock(&l->lock);
-    after = l->spare_count;
-    done = after > before || l->segments < segments;
-    pthread_mutex_unlock(&l->lock);
-    return done;
 }

@@ -1,0 +1,234 @@
+/* spare.c - segments that wait to be used, and how segments come to that.
+ *
+ * One spare is the reserve: puts leave it alone, so that deletes, copies and an open find it on a full disk. A segment is
+ * retired when it is the oldest and nothing in it is live: under another name, which is lasting before anybody writes
+ * to the file again and before the next one is retired (rule 6). */
+#include "logstore/logstore.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+
+/* ---- spares ---- */
+
+static void spare_add_locked(logstore *l, uint64_t number, uint64_t written)
+{
+    assert(l->spare_count < LOG_SPARES);
+    l->spares[l->spare_count] = number;
+    l->spare_written[l->spare_count++] = written;
+}
+
+static void spare_forget_locked(logstore *l, unsigned at)
+{
+    l->spare_count--;
+    memmove(&l->spares[at], &l->spares[at + 1], (l->spare_count - at) * sizeof l->spares[0]);
+    memmove(&l->spare_written[at], &l->spare_written[at + 1], (l->spare_count - at) * sizeof l->spare_written[0]);
+}
+
+/* One with all its blocks written, if there is one. */
+int wb_log_spare_take(logstore *l, log_segment *s, uint64_t *spare)
+{
+    char name[LOG_NAME_MAX];
+    uint64_t size = 0;
+    unsigned best = 0;
+    int rc;
+
+    pthread_mutex_lock(&l->lock);
+    for (unsigned i = 1; i < l->spare_count; i++)
+        if (l->spare_written[i] > l->spare_written[best])
+            best = i;
+    *spare = l->spares[best];
+    s->written = l->spare_written[best];
+    spare_forget_locked(l, best);
+    wb_log_keeper_wake_locked(l);
+    pthread_mutex_unlock(&l->lock);
+    wb_log_segment_name_spare(name, *spare);
+    rc = l->disk->ops->open(l->disk, name, LOG_OPEN_WRITE, &s->fd);
+    if (rc == 0)
+        rc = l->disk->ops->size(l->disk, s->fd, &size);
+    if (rc == 0 && size != s->size)
+        rc = -EIO; /* somebody else has been there */
+    return rc == 0 ? 0 : wb_log_fail(l, rc, "open", name);
+}
+
+int wb_log_spare_adopt(logstore *l, uint64_t number)
+{
+    char name[LOG_NAME_MAX];
+    uint64_t size = 0;
+    int fd = -1, rc;
+
+    wb_log_segment_name_spare(name, number);
+    if (l->spare_count < LOG_SPARES) {
+        if ((rc = l->disk->ops->open(l->disk, name, LOG_OPEN_WRITE, &fd)) != 0)
+            return wb_log_fail(l, rc, "open", name);
+        rc = l->disk->ops->size(l->disk, fd, &size);
+        (void)l->disk->ops->close(l->disk, fd);
+        if (rc != 0)
+            return wb_log_fail(l, rc, "look at", name);
+        if (size == l->segment_bytes) {
+            spare_add_locked(l, number, UINT64_MAX); /* asked for when it is taken */
+            return 0;
+        }
+    }
+    if (l->opened_read_only)
+        return 0;
+    rc = l->disk->ops->remove(l->disk, name);
+    return rc == 0 || rc == -ENOENT ? 0 : wb_log_fail(l, rc, "remove", name);
+}
+
+int wb_log_spare_make(logstore *l)
+{
+    log_segment *s = wb_log_segment_new(0);
+    char name[LOG_NAME_MAX];
+    bool unneeded = false;
+    uint64_t number;
+    int rc;
+
+    if (s == NULL)
+        return blob_fail(-ENOMEM, 0, "no memory for a spare segment of %.150s", l->dir);
+    pthread_mutex_lock(&l->lock);
+    s->number = l->newest != NULL ? l->newest->number + 1 : 1;
+    pthread_mutex_unlock(&l->lock);
+    s->size = l->segment_bytes;
+    rc = wb_log_segment_create(l, s, &number);
+    pthread_mutex_lock(&l->lock);
+    if (rc == 0 && l->spare_count < LOG_SPARES)
+        spare_add_locked(l, number, 0);
+    else if (rc == 0)
+        unneeded = true; /* segments have been retired meanwhile */
+    l->no_space = rc != 0;
+    pthread_mutex_unlock(&l->lock);
+    wb_log_segment_name_spare(name, number);
+    if (unneeded)
+        (void)l->disk->ops->remove(l->disk, name);
+    wb_log_segment_free(l, s);
+    return rc;
+}
+
+int wb_log_spare_drop(logstore *l)
+{
+    char name[LOG_NAME_MAX];
+    int rc;
+
+    pthread_mutex_lock(&l->lock);
+    wb_log_segment_name_spare(name, l->spares[l->spare_count - 1]);
+    spare_forget_locked(l, l->spare_count - 1);
+    pthread_mutex_unlock(&l->lock);
+    rc = l->disk->ops->remove(l->disk, name);
+    return rc == 0 ? 0 : wb_log_fail(l, rc, "remove", name);
+}
+
+/* Puts must leave a spare: with its help whatever removes something goes on when the disk is full. */
+int wb_log_spare_reserve(logstore *l)
+{
+    bool have;
+
+    pthread_mutex_lock(&l->lock);
+    have = l->spare_count > 0;
+    pthread_mutex_unlock(&l->lock);
+    return have ? 0 : wb_log_spare_make(l);
+}
+
+/* ---- retiring ---- */
+
+typedef enum retire_to { RETIRE_SPARE, RETIRE_REMOVE, RETIRE_SET_ASIDE } retire_to;
+
+static retire_to retire_where_locked(const logstore *l, const log_segment *s)
+{
+    if (s->damaged)
+        return RETIRE_SET_ASIDE;
+    return !s->failed && s->size == l->segment_bytes && l->spare_count < LOG_SPARES ? RETIRE_SPARE : RETIRE_REMOVE;
+}
+
+static int retire_file(logstore *l, const log_segment *s, retire_to where)
+{
+    char from[LOG_NAME_MAX], to[LOG_NAME_MAX];
+    int rc;
+
+    wb_log_segment_name(from, s->number);
+    if (where == RETIRE_SPARE)
+        wb_log_segment_name_spare(to, s->number);
+    else
+        wb_log_segment_name_aside(to, s->number);
+    rc = where == RETIRE_REMOVE ? l->disk->ops->remove(l->disk, from) : l->disk->ops->rename(l->disk, from, to);
+    if (rc != 0) {
+        /* It may have happened all the same, and nobody may build upon that. */
+        rc = wb_log_fail(l, rc, "retire", from);
+        wb_log_turn_read_only(l, "a segment could not be retired");
+        return rc;
+    }
+    if (l->sync_mode != BLOB_LOGSTORE_SYNC_NEVER && (rc = l->disk->ops->sync_folder(l->disk)) != 0) {
+        rc = wb_log_fail(l, rc, "sync the folder of", from);
+        wb_log_turn_read_only(l, "the folder could not be synced");
+    }
+    return rc;
+}
+
+static void retire_forget_locked(logstore *l, log_segment *s, retire_to where)
+{
+    l->oldest = s->newer;
+    l->segments--;
+    l->segment_total -= s->size;
+    l->no_space = false;
+    if (where == RETIRE_SPARE) {
+        spare_add_locked(l, s->number, s->written);
+    } else if (where == RETIRE_SET_ASIDE) {
+        l->set_aside++;
+        l->set_aside_bytes += s->size;
+    }
+    wb_log_segment_free(l, s);
+}
+
+int wb_log_retire(logstore *l, bool *done)
+{
+    log_segment *s;
+    retire_to where = RETIRE_REMOVE;
+    int rc;
+
+    pthread_mutex_lock(&l->lock);
+    s = l->oldest;
+    *done = s != NULL && s != l->active && s->newer != NULL && s->live_blobs == 0 && s->pins == 0 && !l->read_only &&
+            !l->retiring;
+    if (*done) {
+        l->retiring = true;
+        where = retire_where_locked(l, s);
+        if (s->fd >= 0)
+            l->open_files--;
+        wb_log_segment_close(l, s);
+    }
+    pthread_mutex_unlock(&l->lock);
+    if (!*done)
+        return 0;
+    rc = retire_file(l, s, where);
+    *done = rc == 0;
+    pthread_mutex_lock(&l->lock);
+    if (rc == 0)
+        retire_forget_locked(l, s, where);
+    l->retiring = false;
+    pthread_cond_broadcast(&l->settled);
+    pthread_mutex_unlock(&l->lock);
+    return rc;
+}
+
+bool wb_log_reclaim(logstore *l)
+{
+    unsigned before, after;
+    uint64_t segments;
+    bool done = true;
+
+    pthread_mutex_lock(&l->lock);
+    before = l->spare_count;
+    segments = l->segments;
+    while (l->retiring)
+        (void)wb_log_settled_locked(l, NULL);
+    pthread_mutex_unlock(&l->lock);
+    /* What made the records dead must be on the disk before they go (rule 6). */
+    if (l->active == NULL || (!l->active->failed && wb_log_sync(l) == 0))
+        while (done && wb_log_retire(l, &done) == 0)
+            ;
+    pthread_mutex_lock(&l->lock);
+    after = l->spare_count;
+    done = after > before || l->segments < segments;
+    pthread_mutex_unlock(&l->lock);
+    return done;
+}
