@@ -3,7 +3,9 @@
 #include "command.h"
 #include "testutil.h"
 
+#include <dirent.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -282,6 +284,88 @@ static void a_log_is_exported_beside_its_host(void **state)
     command_end_free(&end);
 }
 
+typedef struct busy_host {
+    blob_store *store;
+    atomic_bool stop;
+    atomic_uint rounds;
+    int status;
+} busy_host;
+
+/* Puts, and removes what it put a while ago: so segments come and go under the reader. */
+static void *keep_busy(void *arg)
+{
+    busy_host *host = arg;
+    static char text[4096];
+
+    for (unsigned i = 0; !atomic_load(&host->stop) && host->status == 0; i++) {
+        memset(text, 'a' + (int)(i % 26), sizeof text);
+        memcpy(text, &i, sizeof i);
+        host->status = blob_store_put(host->store, NULL, blob_key_of(&i, sizeof i), blob_view_of(text, sizeof text), 0);
+        if (host->status == 0 && i >= 100) {
+            unsigned old = i - 100;
+
+            host->status = blob_store_delete(host->store, NULL, blob_key_of(&old, sizeof old), BLOB_LAZY);
+        }
+        atomic_store(&host->rounds, i);
+    }
+    return NULL;
+}
+
+/* Each file has the bytes of its own key, all of them. */
+static void expect_files_of(const char *folder)
+{
+    DIR *names = opendir(folder);
+    char path[512];
+
+    assert_non_null(names);
+    for (const struct dirent *entry; (entry = readdir(names)) != NULL;) {
+        unsigned char key[sizeof(unsigned)];
+        size_t size, key_size;
+        char *bytes;
+
+        if (entry->d_name[0] == '.')
+            continue;
+        test_ok(blob_key_from_hex(entry->d_name, key, sizeof key, &key_size));
+        snprintf(path, sizeof path, "%s/%s", folder, entry->d_name);
+        assert_non_null(bytes = file_read(path, &size));
+        assert_int_equal(size, 4096);
+        assert_memory_equal(bytes, key, sizeof key);
+        assert_int_equal(bytes[size - 1], bytes[sizeof key]);
+        free(bytes);
+    }
+    closedir(names);
+}
+
+/* Whole blobs and no damage, at any moment of a host that writes as fast as it can. */
+static void a_log_is_exported_while_its_host_writes(void **state)
+{
+    blob_logstore_options options = blob_logstore_options_default();
+    static busy_host host; /* a test that fails leaves the thread with it */
+    command_end end = {0};
+    pthread_t thread;
+    char folder[32];
+
+    (void)state;
+    options.segment_bytes = (uint64_t)1 << 20;
+    options.sync = BLOB_LOGSTORE_SYNC_NEVER;
+    test_ok(blob_logstore_open(&host.store, "buffer", &options));
+    test_thread_start(&thread, keep_busy, &host);
+    while (atomic_load(&host.rounds) < 200)
+        sched_yield();
+    for (unsigned i = 0; i < 10; i++) {
+        snprintf(folder, sizeof folder, "out%u", i);
+        RUN(&end, "export", "-o", folder);
+        EXPECT(&end, 0);
+        assert_string_equal(end.err, "");
+        expect_files_of(folder);
+    }
+    atomic_store(&host.stop, true);
+    test_thread_join(thread);
+    test_ok(host.status);
+    test_ok(blob_store_close(host.store, NULL));
+    command_end_free(&end);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -294,6 +378,7 @@ int main(void)
         PROMISE_BOTH(a_failed_write_leaves_no_file),
         PROMISE_BOTH(it_must_be_a_folder_and_not_the_buffer),
         PROMISE(a_log_is_exported_beside_its_host),
+        PROMISE(a_log_is_exported_while_its_host_writes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
