@@ -125,11 +125,21 @@ static int batch_write_blocks(logstore *l, unsigned char *from, size_t size, uin
     return rc;
 }
 
-/* What is being gathered: `used` bytes of the stage, which belong at `base`, a block. */
+/* What is being gathered: `used` bytes of the stage, which belong at `base`, a block; the first `old` of them are there
+ * already. */
 typedef struct batch_stage {
     uint64_t base;
-    size_t used;
+    size_t used, old;
 } batch_stage;
+
+/* Whole blocks of the stage, or through the page cache what is new of them: their first page is in it. */
+static int stage_write(logstore *l, batch_stage *g, size_t whole, uint64_t ahead)
+{
+    size_t skip = l->active->direct < 0 ? g->old : 0;
+
+    g->old = 0;
+    return batch_write_blocks(l, l->stage + skip, whole - skip, g->base + skip, ahead);
+}
 
 static int stage_append(logstore *l, batch_stage *g, const unsigned char *from, size_t size)
 {
@@ -144,7 +154,7 @@ static int stage_append(logstore *l, batch_stage *g, const unsigned char *from, 
         size -= some;
         if (g->used < LOG_STAGE)
             continue;
-        if ((rc = batch_write_blocks(l, l->stage, LOG_STAGE, g->base, 0)) != 0)
+        if ((rc = stage_write(l, g, LOG_STAGE, 0)) != 0)
             return rc;
         g->base += LOG_STAGE;
         g->used = 0;
@@ -161,7 +171,7 @@ static int stage_flush(logstore *l, batch_stage *g, uint64_t bytes)
     if (g->used == 0)
         return 0;
     memset(l->stage + g->used, 0, whole - g->used);
-    rc = batch_write_blocks(l, l->stage, whole, g->base, batch_ahead(l, g->base + whole, bytes));
+    rc = stage_write(l, g, whole, batch_ahead(l, g->base + whole, bytes));
     if (g->used > kept)
         memmove(l->stage, l->stage + g->used - kept, kept);
     return rc;
@@ -222,6 +232,8 @@ static int batch_write_records(logstore *l, log_batch *b)
     batch_stage g = {.base = l->tail / LOG_BLOCK * LOG_BLOCK, .used = (size_t)(l->tail % LOG_BLOCK)};
     log_item *last = NULL;
     int rc;
+
+    g.old = g.used;
 
     for (log_item *i = b->first; i != NULL; i = i->next) {
         if (!item_has_record(i))

@@ -272,6 +272,10 @@ static int rec_still_there(recovery *rec)
         if (at == now.segments.count || now.segments.list[at] != rec->segments.list[i])
             rc = -EAGAIN;
     }
+    /* Nor may there be a next one by now that was not there when they were listed: it would seem to be lost. */
+    if (rc == 0 && rec->segments.count > 0 && rec->all[rec->segments.count - 1].x.continued &&
+        now.segments.list[now.segments.count - 1] > rec->segments.list[rec->segments.count - 1])
+        rc = -EAGAIN;
     free(now.segments.list);
     free(now.spares.list);
     free(now.aside.list);

@@ -121,8 +121,6 @@ static int rec_record(void *arg, const log_record *r)
         rec->end = r->offset + wb_log_record_bytes(r->key_size, r->size);
         return rec_tail(rec, r);
     }
-    if (rec->expects && r->lsn < rec->expect)
-        return 0;
     if (rec->expects && r->lsn > rec->expect)
         rec_missing(rec, r->lsn, r->offset);
     rec->expect = r->lsn + 1;
@@ -136,7 +134,8 @@ static void rec_missing_before(recovery *rec, const rec_segment *g, const rec_se
 {
     log_finding what = {.segment = before != NULL ? before->s->number + 1 : 0, .what = "the segment is missing"};
 
-    if (!g->has_first)
+    /* One that is cut off whole says nothing of what came before it, even if it is the oldest that is left. */
+    if (!g->has_first || g->limit <= g->s->first_lsn)
         return;
     if (rec->expects && g->s->first_lsn > rec->expect && rec->expect <= rec->vouched && before != NULL &&
         before->s->number + 1 != g->s->number) {
