@@ -1,232 +1,331 @@
-/* test_kill.c - a host that puts through files is killed again and again, at moments that nobody chose: every blob whose
- * put returned is found afterwards, in the buffer or in the base, whole.
+/* test_kill.c - a host that puts through a durable buffer is killed again and again, at moments that nobody chose: every
+ * blob whose put returned is found afterwards, in the buffer or in the base, whole.
  *
- * The child puts from several threads and writes each address that was accepted into a pipe; the parent reads some of
- * them, kills the child, reads the rest, and looks. Each round resumes what the one before left behind. The seed is
- * printed, and KILL_ROUNDS asks for more rounds. */
-#include "testutil.h"
+ * The child puts from several threads, while its wrapper drains to the base, and tells each address that was accepted;
+ * the parent listens to some of them, kills it, listens to the rest, and looks, or leaves what is there to the next
+ * child, so that one is killed too while it takes up what the one before left behind. A blob is looked for in every
+ * round until it is in the base. The seed is printed, and KILL_ROUNDS asks for more rounds. */
+#include "victim.h"
+#include "wbrig.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
-#include <wbstore/wbstore.h>
 
-enum { PUTTERS = 3, ROUNDS = 150 };
+enum { PUTTERS = 4 };
 
-typedef struct stores {
-    blob_store *base_files, *base, *buf;
-} stores;
+/* ---- the buffers ---- */
 
-typedef struct accepted {
-    blob_address *addresses;
-    size_t count, room;
-} accepted;
+typedef struct kind {
+    int (*open)(blob_store **out, const char *dir, bool read_only);
+    unsigned rounds;
+    bool is_log;
+} kind;
 
-static char *kill_path(const char *dir, const char *name)
+static int open_files(blob_store **out, const char *dir, bool read_only)
 {
-    char *path;
-
-    if (asprintf(&path, "%s/%s", dir, name) < 0)
-        abort();
-    return path;
+    (void)read_only;
+    return blob_filestore_open(out, dir, NULL);
 }
 
-static int stores_open(stores *s, const char *dir)
+static int open_log(blob_store **out, const char *dir, bool read_only)
+{
+    blob_logstore_options options = blob_logstore_options_default();
+
+    options.read_only = read_only ? 1 : 0;
+    return blob_logstore_open(out, dir, &options);
+}
+
+/* So small that segments are begun, copied from and used again all the time, and payloads come from the disk. Their
+ * size changes from one opening to the next. */
+static int open_small_log(blob_store **out, const char *dir, bool read_only, blob_logstore_sync sync)
+{
+    static unsigned openings;
+    blob_logstore_options options = blob_logstore_options_default();
+
+    options.sync = sync;
+    options.segment_bytes = (uint64_t)(64 + 32 * (openings++ % 7)) << 10;
+    options.cache_bytes = (size_t)16 << 10;
+    options.sync_interval_ms = 1;
+    options.read_only = read_only ? 1 : 0;
+    return blob_logstore_open(out, dir, &options);
+}
+
+static int open_log_each(blob_store **out, const char *dir, bool read_only)
+{
+    return open_small_log(out, dir, read_only, BLOB_LOGSTORE_SYNC_EACH);
+}
+
+static int open_log_interval(blob_store **out, const char *dir, bool read_only)
+{
+    return open_small_log(out, dir, read_only, BLOB_LOGSTORE_SYNC_INTERVAL);
+}
+
+static int open_log_never(blob_store **out, const char *dir, bool read_only)
+{
+    return open_small_log(out, dir, read_only, BLOB_LOGSTORE_SYNC_NEVER);
+}
+
+/* ---- the stores of a run ---- */
+
+typedef struct run {
+    const kind *kind;
+    char *dir, *base_dir, *buf_dir;
+    blob_store *base_files, *base, *buf;
+    uint64_t seed; /* of the child at hand */
+    blob_address *accepted;
+    size_t count, room; /* of accepted: not seen in the base yet */
+    uint64_t heard, left, rewritten, torn;
+} run;
+
+/* The base is there to be drained to: that a kill takes nothing from it either does not hang on syncs. */
+static int run_open(run *r, bool read_only)
 {
     blob_filestore_options options = blob_filestore_options_default();
-    char *base = kill_path(dir, "base"), *buf = kill_path(dir, "buffer");
-    int rc = blob_filestore_open(&s->base_files, base, &options);
+    int rc;
 
+    options.no_sync = 1;
+    rc = blob_filestore_open(&r->base_files, r->base_dir, &options);
     if (rc == 0)
-        rc = blob_hashcas_new(&s->base, s->base_files, blob_hash_sha256());
+        rc = blob_hashcas_new(&r->base, r->base_files, blob_hash_sha256());
     if (rc == 0)
-        rc = blob_filestore_open(&s->buf, buf, &options);
-    free(base);
-    free(buf);
+        rc = r->kind->open(&r->buf, r->buf_dir, read_only);
     return rc;
 }
 
-static void stores_close(stores *s)
+static void run_close(run *r)
 {
-    test_ok(blob_store_close(s->buf, NULL));
-    test_ok(blob_store_close(s->base, NULL));
-    test_ok(blob_store_close(s->base_files, NULL));
+    test_ok(blob_store_close(r->buf, NULL));
+    test_ok(blob_store_close(r->base, NULL));
+    test_ok(blob_store_close(r->base_files, NULL));
 }
 
 /* ---- the child ---- */
 
-typedef struct host {
+typedef struct putter {
     wbstore *w;
     int pipe;
-    uint64_t seed;
-} host;
+    test_rng rng;
+} putter;
 
-static void *host_puts(void *arg)
+static size_t putter_size(test_rng *rng)
 {
-    const host *h = arg;
-    test_rng rng = {.state = h->seed};
+    switch (test_random_below(rng, 16)) {
+    case 0:
+        return (size_t)test_random_below(rng, 300 << 10);
+    case 1:
+    case 2:
+    case 3:
+        return (size_t)test_random_below(rng, 60000);
+    default:
+        return (size_t)test_random_below(rng, 3000);
+    }
+}
+
+static void *putter_run(void *arg)
+{
+    putter *p = arg;
 
     for (;;) {
-        uint64_t seed = test_random(&rng);
-        size_t size = (size_t)test_random_below(&rng, 4) == 0 ? (size_t)test_random_below(&rng, 60000)
-                                                              : (size_t)test_random_below(&rng, 3000);
-        unsigned char *bytes = test_payload(seed, size);
+        size_t size = putter_size(&p->rng);
+        unsigned char *bytes = test_payload(test_random(&p->rng), size);
         blob_address address;
 
-        if (wbstore_cas_put(h->w, NULL, bytes, size, &address) != 0 ||
-            write(h->pipe, address.bytes, address.size) != (ssize_t)address.size)
+        if (wbstore_cas_put(p->w, NULL, bytes, size, &address) != 0)
             _exit(3);
+        victim_say(p->pipe, address.bytes, blob_hash_sha256()->size);
         free(bytes);
     }
     return NULL;
 }
 
-static void host_run(const char *dir, int pipe, uint64_t seed)
+static void host_work(void *arg, int pipe)
 {
-    host hosts[PUTTERS];
-    pthread_t threads[PUTTERS];
-    stores s;
+    run *r = arg;
+    putter *putters = calloc(PUTTERS, sizeof *putters);
+    pthread_t thread;
     wbstore *w;
 
-    if (stores_open(&s, dir) != 0 || wbstore_new(&w, NULL, s.base, s.buf, NULL) != 0)
+    if (putters == NULL || run_open(r, false) != 0 || wbstore_new(&w, NULL, r->base, r->buf, NULL) != 0)
         _exit(2);
     for (unsigned i = 0; i < PUTTERS; i++) {
-        hosts[i] = (host){.w = w, .pipe = pipe, .seed = seed * PUTTERS + i};
-        if (pthread_create(&threads[i], NULL, host_puts, &hosts[i]) != 0)
+        putters[i] = (putter){.w = w, .pipe = pipe, .rng.state = r->seed * PUTTERS + i};
+        if (pthread_create(&thread, NULL, putter_run, &putters[i]) != 0)
             _exit(2);
     }
-    for (;;)
-        pause();
 }
 
 /* ---- the parent ---- */
 
-static void accepted_add(accepted *a, const unsigned char *bytes)
+static bool run_hear(run *r, victim *v)
 {
-    if (a->count == a->room) {
-        a->room = a->room > 0 ? 2 * a->room : 1024;
-        a->addresses = realloc(a->addresses, a->room * sizeof *a->addresses);
-        assert_non_null(a->addresses);
-    }
-    a->addresses[a->count].size = blob_hash_sha256()->size;
-    memcpy(a->addresses[a->count++].bytes, bytes, blob_hash_sha256()->size);
-}
+    blob_address address = {.size = blob_hash_sha256()->size};
 
-/* Reads one accepted address; false at the end of the pipe. Writes of an address are whole: they are below PIPE_BUF. */
-static bool accepted_read(accepted *a, int pipe)
-{
-    unsigned char bytes[BLOB_ADDRESS_MAX];
-    size_t want = blob_hash_sha256()->size, have = 0;
-
-    while (have < want) {
-        ssize_t n = read(pipe, bytes + have, want - have);
-        if (n < 0 && errno == EINTR)
-            continue;
-        assert_true(n >= 0);
-        if (n == 0) {
-            assert_int_equal(have, 0);
-            return false;
-        }
-        have += (size_t)n;
+    if (!victim_hear(v, address.bytes, address.size))
+        return false;
+    if (r->count == r->room) {
+        r->room = r->room > 0 ? 2 * r->room : 1024;
+        r->accepted = realloc(r->accepted, r->room * sizeof *r->accepted);
+        assert_non_null(r->accepted);
     }
-    accepted_add(a, bytes);
+    r->accepted[r->count++] = address;
+    r->heard++;
     return true;
 }
 
-static void spin_for(uint64_t us)
+static void one_kill(run *r, test_rng *rng)
 {
-    struct timespec delay = {.tv_nsec = (long)us * 1000};
+    uint64_t listen = test_random_below(rng, 4) > 0 ? test_random_below(rng, 40) : 0;
+    victim v;
 
-    nanosleep(&delay, NULL); /* when the kill comes is what varies; nothing waits for it */
-}
-
-static void one_round(const char *dir, accepted *a, test_rng *rng)
-{
-    uint64_t seed = test_random(rng), reads = test_random_below(rng, 40), us = test_random_below(rng, 3000);
-    int fds[2], status;
-    pid_t child;
-
-    assert_int_equal(pipe(fds), 0);
-    child = fork();
-    assert_true(child >= 0);
-    if (child == 0) {
-        close(fds[0]);
-        host_run(dir, fds[1], seed);
-    }
-    close(fds[1]);
-    while (reads > 0 && accepted_read(a, fds[0]))
-        reads--;
-    spin_for(us);
-    assert_int_equal(kill(child, SIGKILL), 0);
-    while (accepted_read(a, fds[0]))
+    r->seed = test_random(rng);
+    victim_start(&v, host_work, r);
+    while (listen > 0 && run_hear(r, &v))
+        listen--;
+    victim_kill(&v, rng, 3000);
+    while (run_hear(r, &v))
         continue;
-    close(fds[0]);
-    assert_int_equal(waitpid(child, &status, 0), child);
-    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+    victim_bury(&v);
 }
 
-static void found_whole(blob_store *in, blob_store *else_in, const blob_address *address)
+/* Found there and whole; false: not found. */
+static bool found_whole(blob_store *in, blob_key key)
 {
     unsigned char digest[BLOB_ADDRESS_MAX];
     blob *b;
-    int rc = blob_store_get(in, NULL, blob_address_key(address), &b);
+    int rc = blob_store_get(in, NULL, key, &b);
 
-    if (rc == BLOB_NOT_FOUND && else_in != NULL)
-        rc = blob_store_get(else_in, NULL, blob_address_key(address), &b);
+    if (rc == BLOB_NOT_FOUND)
+        return false;
     test_ok(rc);
     blob_hash_sha256()->digest(b->data, b->size, digest);
-    assert_memory_equal(digest, address->bytes, address->size);
+    assert_memory_equal(digest, key.data, key.size);
     blob_unref(b);
+    return true;
+}
+
+/* Those found in the base alone are done with, and taken out of it. */
+static void look_for_accepted(run *r)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < r->count; i++) {
+        blob_key key = blob_address_key(&r->accepted[i]);
+        if (found_whole(r->buf, key)) {
+            r->accepted[kept++] = r->accepted[i];
+            continue;
+        }
+        if (!found_whole(r->base, key))
+            fail_msg("an accepted blob is neither in the buffer nor in the base: %s", test_hex_of(key).text);
+        test_ok(blob_store_delete(r->base, NULL, key, 0));
+    }
+    r->count = kept;
+}
+
+static int no_finding(void *arg, const blob_logstore_finding *finding)
+{
+    (void)arg;
+    fail_msg("%s at %llu: %s", finding->file, (unsigned long long)finding->offset, finding->text);
+    return 0;
+}
+
+/* Nothing in it is damaged, the blobs that nobody accepted included. */
+static void look_for_damage(run *r)
+{
+    blob_logstore_info info = {.struct_size = sizeof info};
+
+    if (!r->kind->is_log)
+        return;
+    test_ok(blob_logstore_findings(r->buf, NULL, 1, no_finding, NULL));
+    test_ok(blob_logstore_get_info(r->buf, &info));
+    assert_int_equal(info.damaged_records, 0);
+    assert_int_equal(info.set_aside_segments, 0);
+    r->rewritten += info.rewritten;
+    r->torn += info.torn_records;
+}
+
+static void look(run *r, bool read_only)
+{
+    test_ok(run_open(r, read_only));
+    look_for_damage(r);
+    look_for_accepted(r);
+    r->left += test_len(r->buf);
+    run_close(r);
+}
+
+/* What is left can be sent; then the buffer is empty, and all of it in the base. */
+static void drain_to_the_end(run *r)
+{
+    wbstore *w;
+
+    test_ok(run_open(r, false));
+    test_ok(wbstore_new(&w, NULL, r->base, r->buf, NULL));
+    test_ok(wbstore_sync(w, NULL));
+    wbstore_free(w);
+    assert_int_equal(test_len(r->buf), 0);
+    look_for_accepted(r);
+    assert_int_equal(r->count, 0);
+    run_close(r);
+}
+
+static char *in_folder(const char *dir, const char *name)
+{
+    char *path;
+
+    assert_true(asprintf(&path, "%s/%s", dir, name) > 0);
+    return path;
 }
 
 static void what_was_accepted_survives_kills_at_random_moments(void **state)
 {
     const char *asked = getenv("KILL_ROUNDS");
-    unsigned long rounds = asked != NULL ? strtoul(asked, NULL, 10) : ROUNDS;
+    run r = {.kind = *state, .dir = test_dir_make()};
+    unsigned long rounds = asked != NULL ? strtoul(asked, NULL, 10) : WBRIG_SLOW ? r.kind->rounds / 3 : r.kind->rounds;
     test_rng rng = {.state = (uint64_t)time(NULL) * 1000003u + (uint64_t)getpid()};
-    char *dir = test_dir_make();
-    accepted a = {.addresses = NULL};
-    uint64_t left = 0;
-    wbstore *w;
-    stores s;
-    (void)state;
 
     print_message("seed %llu, %lu rounds\n", (unsigned long long)rng.state, rounds);
+    r.base_dir = in_folder(r.dir, "base");
+    r.buf_dir = in_folder(r.dir, "buffer");
     for (unsigned long round = 0; round < rounds; round++) {
-        size_t first = a.count;
-        one_round(dir, &a, &rng);
-        test_ok(stores_open(&s, dir));
-        for (size_t i = first; i < a.count; i++)
-            found_whole(s.buf, s.base, &a.addresses[i]);
-        left += test_len(s.buf);
-        stores_close(&s);
+        test_watchdog(100);
+        one_kill(&r, &rng);
+        if (r.kind->is_log && test_random_below(&rng, 4) == 0 && access(r.buf_dir, F_OK) == 0)
+            look(&r, true);
+        if (test_random_below(&rng, 2) == 0)
+            look(&r, false);
     }
-    test_ok(stores_open(&s, dir));
-    test_ok(wbstore_new(&w, NULL, s.base, s.buf, NULL));
-    test_ok(wbstore_sync(w, NULL));
-    assert_int_equal(test_len(s.buf), 0);
-    for (size_t i = 0; i < a.count; i++)
-        found_whole(s.base, NULL, &a.addresses[i]);
-    print_message("%zu blobs accepted, %.1f a round left in the buffer\n", a.count, (double)left / (double)rounds);
-    assert_true(left > 0); /* or the kills came too late to test anything */
-    wbstore_free(w);
-    stores_close(&s);
-    free(a.addresses);
-    test_dir_remove(dir);
+    look(&r, false);
+    drain_to_the_end(&r);
+    print_message("%llu blobs accepted, %llu times one left in the buffer; records written again: %llu, torn: %llu\n",
+                  (unsigned long long)r.heard, (unsigned long long)r.left, (unsigned long long)r.rewritten,
+                  (unsigned long long)r.torn);
+    assert_true(r.left > 0); /* or the kills came too late to test anything */
+    free(r.accepted);
+    free(r.base_dir);
+    free(r.buf_dir);
+    test_dir_remove(r.dir);
 }
+
+#define KILL_TEST(name, open_, rounds_, is_log_)                                                                       \
+    {                                                                                                                  \
+        "what_was_accepted_survives_kills_at_random_moments: " name,                                                   \
+            what_was_accepted_survives_kills_at_random_moments, NULL, NULL, &(kind)                                    \
+        {                                                                                                              \
+            .open = (open_), .rounds = (rounds_), .is_log = (is_log_)                                                  \
+        }                                                                                                              \
+    }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(what_was_accepted_survives_kills_at_random_moments),
+        KILL_TEST("filestore", open_files, 30, false),
+        KILL_TEST("logstore", open_log, 30, true),
+        KILL_TEST("logstore, small segments", open_log_each, 80, true),
+        KILL_TEST("logstore, small segments synced in time", open_log_interval, 40, true),
+        KILL_TEST("logstore, small segments without syncs", open_log_never, 40, true),
     };
 
-    test_watchdog(280);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
