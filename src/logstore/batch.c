@@ -400,16 +400,16 @@ static int batch_again(logstore *l, log_batch *b, int rc)
 /* Sees to it that there is a segment with room. */
 static int batch_room(logstore *l, const log_batch *b)
 {
-    bool over;
+    bool behind;
     int rc = 0;
 
     if (!b->rotate && (b->bytes == 0 || wb_log_fits(l, b->bytes, b->footer_bytes)))
         return 0;
-    /* Those who delete may outrun the keeper. */
+    /* The keeper may be behind. */
     pthread_mutex_lock(&l->lock);
-    over = wb_log_over_locked(l);
+    behind = wb_log_over_locked(l) || wb_log_spares_short_locked(l);
     pthread_mutex_unlock(&l->lock);
-    if (over)
+    if (behind)
         (void)wb_log_reclaim(l);
     do
         rc = wb_log_rotate(l, b->bytes, b->footer_bytes, !b->puts);

@@ -163,7 +163,8 @@ static int keep_copy_oldest(logstore *l)
 
 bool wb_log_over_locked(const logstore *l)
 {
-    uint64_t total = l->segment_total + l->spare_count * l->segment_bytes;
+    /* The reserve is counted when it has yet to be made, too. */
+    uint64_t total = l->segment_total + (l->spare_count > 0 ? l->spare_count : 1) * l->segment_bytes;
 
     return total > 2 * l->live_bytes + 3 * l->segment_bytes ||
            l->segments > 2 * (l->live_bytes / l->segment_bytes) + LOG_SEGMENTS_SLACK;

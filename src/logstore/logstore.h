@@ -62,7 +62,7 @@
 #define LOG_GATHER_NS 50000    /* how long a batch waits for those who were in the last one */
 #define LOG_IDLE_MS 50         /* the keeper vouches for the last batch after so long without another */
 #define LOG_LAZY_MAX 4096      /* tombstones that may wait for a batch */
-#define LOG_SPARES 2           /* segments kept to be used again; the last one is the reserve */
+#define LOG_SPARES 8           /* segments kept to be used again, at most; the last one is the reserve */
 #define LOG_SEGMENTS_SLACK 64  /* files beyond twice what is needed */
 #define LOG_OPEN_FILES 32      /* descriptors kept for reading */
 #define LOG_UNREADABLE_MAX 10  /* times that a straggler may be unreadable before it is copied as damaged */
@@ -197,6 +197,7 @@ int wb_log_spare_take(logstore *l, log_segment *s, uint64_t *spare);
 int wb_log_spare_make(logstore *l);
 int wb_log_spare_reserve(logstore *l); /* makes one if there is none */
 int wb_log_spare_drop(logstore *l);
+bool wb_log_spares_short_locked(const logstore *l); /* but there would be one more if the oldest segment were retired */
 int wb_log_spare_adopt(logstore *l, uint64_t number); /* one that was found; removed if it is of no use */
 
 /* Takes the oldest segment out of the log, if nothing is live in it and nobody needs it: *done tells. Without the lock. */

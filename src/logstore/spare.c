@@ -129,6 +129,11 @@ int wb_log_spare_reserve(logstore *l)
     return have ? 0 : wb_log_spare_make(l);
 }
 
+bool wb_log_spares_short_locked(const logstore *l)
+{
+    return l->spare_count <= 1 && l->oldest != NULL && l->oldest != l->active && l->oldest->live_blobs == 0;
+}
+
 /* ---- retiring ---- */
 
 typedef enum retire_to { RETIRE_SPARE, RETIRE_REMOVE, RETIRE_SET_ASIDE } retire_to;
@@ -137,7 +142,9 @@ static retire_to retire_where_locked(const logstore *l, const log_segment *s)
 {
     if (s->damaged)
         return RETIRE_SET_ASIDE;
-    return !s->failed && s->size == l->segment_bytes && l->spare_count < LOG_SPARES ? RETIRE_SPARE : RETIRE_REMOVE;
+    return !s->failed && s->size == l->segment_bytes && l->spare_count < LOG_SPARES && !wb_log_over_locked(l)
+               ? RETIRE_SPARE
+               : RETIRE_REMOVE;
 }
 
 static int retire_file(logstore *l, const log_segment *s, retire_to where)

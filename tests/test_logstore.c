@@ -1,0 +1,574 @@
+/* test_logstore.c - the log as its callers know it: options, bounds, cache, numbers, reading only, segments turned over.
+ * What outlives crashes and faults is in test_logstore_power, _faults and _rot; the contract in test_conform_stores. */
+#include "simdisk.h"
+#include "testutil.h"
+#include "logstore/logstore.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define SEGMENT ((uint64_t)64 << 10)
+
+typedef struct rig {
+    simdisk *disk;
+    blob_logstore_options options;
+    blob_store *s;
+} rig;
+
+static void rig_open(rig *r)
+{
+    test_ok(wb_log_open(&r->s, simdisk_mount(r->disk), "log", &r->options, LOG_NO_KEEPER));
+}
+
+static void rig_start(rig *r)
+{
+    test_watchdog(120);
+    *r = (rig){.disk = simdisk_new(1), .options = blob_logstore_options_default()};
+    r->options.segment_bytes = SEGMENT;
+    rig_open(r);
+}
+
+static void rig_reopen(rig *r)
+{
+    test_ok(blob_store_close(r->s, NULL));
+    rig_open(r);
+}
+
+static void rig_end(rig *r)
+{
+    test_ok(blob_store_close(r->s, NULL));
+    simdisk_free(r->disk);
+}
+
+/* The n-th key; good for eight calls. */
+static blob_key key_of(unsigned n)
+{
+    static char names[8][16];
+    static unsigned next;
+    char *name = names[next++ % 8];
+
+    snprintf(name, sizeof names[0], "key %06u", n);
+    return test_key(name);
+}
+
+static int put(rig *r, unsigned n, size_t size, unsigned flags)
+{
+    void *payload = test_payload(n, size);
+    int rc = blob_store_put(r->s, NULL, key_of(n), blob_view_of(payload, size), flags);
+
+    free(payload);
+    return rc;
+}
+
+static void expect_blob(rig *r, unsigned n, size_t size)
+{
+    void *payload = test_payload(n, size);
+    blob *b = NULL;
+
+    test_ok(blob_store_get(r->s, NULL, key_of(n), &b));
+    assert_int_equal(b->size, size);
+    assert_memory_equal(b->data, payload, size);
+    blob_unref(b);
+    free(payload);
+}
+
+static blob_logstore_info info_of(rig *r)
+{
+    blob_logstore_info info = {.struct_size = sizeof info};
+
+    test_ok(blob_logstore_get_info(r->s, &info));
+    return info;
+}
+
+static void expect_words(int status, const char *words)
+{
+    blob_error error;
+
+    blob_last_error(&error);
+    assert_int_equal(error.status, status);
+    if (strstr(error.text, words) == NULL)
+        fail_msg("\"%s\" does not say \"%s\"", error.text, words);
+}
+
+/* ---- opening ---- */
+
+static int open_with(const blob_logstore_options *o)
+{
+    char *dir = test_dir_make();
+    blob_store *s = NULL;
+    int rc = blob_logstore_open(&s, dir, o);
+
+    assert_true((s != NULL) == (rc == 0));
+    if (s != NULL)
+        test_ok(blob_store_close(s, NULL));
+    test_dir_remove(dir);
+    return rc;
+}
+
+static void options_that_cannot_be_are_refused(void **state)
+{
+    blob_logstore_options o = blob_logstore_options_default();
+    blob_store *s = NULL;
+    (void)state;
+
+    test_status(blob_logstore_open(NULL, "x", NULL), -EINVAL);
+    test_status(blob_logstore_open(&s, NULL, NULL), -EINVAL);
+    test_status(blob_logstore_open(&s, "", NULL), -EINVAL);
+    o.segment_bytes = SEGMENT - 4096;
+    test_status(open_with(&o), -EINVAL);
+    o.segment_bytes = SEGMENT + 1;
+    test_status(open_with(&o), -EINVAL);
+    o.segment_bytes = ((uint64_t)1 << 30) + 4096;
+    test_status(open_with(&o), -EINVAL);
+    o.segment_bytes = 0;
+    o.sync = (blob_logstore_sync)3;
+    test_status(open_with(&o), -EINVAL);
+    o.sync = BLOB_LOGSTORE_SYNC_EACH;
+    o.sync_interval_ms = -1;
+    test_status(open_with(&o), -EINVAL);
+    o.sync_interval_ms = 0;
+    o.read_only = 2;
+    test_status(open_with(&o), -EINVAL);
+    o.read_only = 0;
+    o.struct_size = 1;
+    test_status(open_with(&o), -EINVAL);
+    o.struct_size = sizeof o;
+    test_status(open_with(&o), 0);
+}
+
+static void a_second_opener_is_told_where(void **state)
+{
+    char *dir = test_dir_make();
+    blob_store *s, *other;
+    (void)state;
+
+    test_ok(blob_logstore_open(&s, dir, NULL));
+    test_status(blob_logstore_open(&other, dir, NULL), -EBUSY);
+    assert_null(other);
+    expect_words(-EBUSY, dir);
+    test_ok(blob_store_close(s, NULL));
+    test_ok(blob_logstore_open(&s, dir, NULL));
+    test_ok(blob_store_close(s, NULL));
+    test_dir_remove(dir);
+}
+
+static void what_is_no_log_is_told_apart(void **state)
+{
+    blob_logstore_info info = {.struct_size = sizeof info};
+    blob_store *s;
+    blob *b;
+    (void)state;
+
+    test_ok(blob_memstore_new(&s));
+    test_status(blob_logstore_get_info(s, &info), -EINVAL);
+    test_status(blob_logstore_get_info(NULL, &info), -EINVAL);
+    test_status(blob_logstore_salvage(s, NULL, test_key("a"), &b), -EINVAL);
+    assert_null(b);
+    test_status(blob_logstore_findings(s, NULL, 0, NULL, NULL), -EINVAL);
+    test_ok(blob_store_close(s, NULL));
+}
+
+/* A newer version in the header, with its checksum right. */
+static void a_newer_format_is_refused(void **state)
+{
+    unsigned char block[LOG_BLOCK];
+    log_header h;
+    rig r;
+    (void)state;
+
+    rig_start(&r);
+    test_ok(put(&r, 1, 10, 0));
+    test_ok(blob_store_close(r.s, NULL));
+    simdisk_peek(r.disk, "0000000000000001.log", 0, block, sizeof block);
+    assert_true(wb_log_header_decode(block, &h));
+    h.version = LOG_VERSION + 1;
+    wb_log_header_encode(block, &h);
+    simdisk_poke(r.disk, "0000000000000001.log", 0, block, sizeof block);
+    test_status(wb_log_open(&r.s, simdisk_mount(r.disk), "log", &r.options, LOG_NO_KEEPER), BLOB_UNSUPPORTED);
+    h.version = LOG_VERSION;
+    h.features = 1;
+    wb_log_header_encode(block, &h);
+    simdisk_poke(r.disk, "0000000000000001.log", 0, block, sizeof block);
+    test_status(wb_log_open(&r.s, simdisk_mount(r.disk), "log", &r.options, LOG_NO_KEEPER), BLOB_UNSUPPORTED);
+    h.features = 0;
+    wb_log_header_encode(block, &h);
+    simdisk_poke(r.disk, "0000000000000001.log", 0, block, sizeof block);
+    rig_open(&r);
+    expect_blob(&r, 1, 10);
+    rig_end(&r);
+}
+
+static void opening_and_closing_writes_nothing(void **state)
+{
+    uint64_t writes, creates;
+    rig r;
+    (void)state;
+
+    rig_start(&r);
+    test_ok(put(&r, 1, 100, 0));
+    test_ok(blob_store_close(r.s, NULL));
+    writes = simdisk_calls(r.disk, SIMDISK_WRITE);
+    creates = simdisk_calls(r.disk, SIMDISK_CREATE);
+    for (unsigned i = 0; i < 3; i++) {
+        rig_open(&r);
+        expect_blob(&r, 1, 100);
+        test_ok(blob_store_close(r.s, NULL));
+    }
+    assert_int_equal(simdisk_calls(r.disk, SIMDISK_WRITE), writes);
+    assert_int_equal(simdisk_calls(r.disk, SIMDISK_CREATE), creates);
+    rig_open(&r);
+    rig_end(&r);
+}
+
+/* ---- bounds ---- */
+
+static void the_bound_in_bytes_is_kept(void **state)
+{
+    unsigned count = 0;
+    rig r;
+    (void)state;
+
+    rig_start(&r);
+    r.options.bytes_max = 40960;
+    rig_reopen(&r);
+    test_status(put(&r, 1000, 40960, 0), BLOB_REJECTED);
+    while (put(&r, count, 3000, 0) == 0)
+        count++;
+    assert_int_equal(count, 10); /* a block each */
+    test_status(put(&r, count, 3000, 0), BLOB_FULL);
+    assert_true(info_of(&r).live_bytes <= r.options.bytes_max);
+    test_status(put(&r, 0, 3000, 0), BLOB_EXISTS);
+    test_ok(blob_store_delete(r.s, NULL, key_of(3), BLOB_LAZY));
+    test_ok(put(&r, count, 3000, 0));
+    test_status(put(&r, count + 1, 3000, 0), BLOB_FULL);
+    /* The blobs that are there are there at the next start, whatever the bound is then. */
+    r.options.bytes_max = 4096;
+    rig_reopen(&r);
+    assert_int_equal(test_len(r.s), 10);
+    test_status(put(&r, count + 1, 1, 0), BLOB_FULL);
+    rig_end(&r);
+}
+
+/* Sizes around everything that has a size: nothing, blocks, the stage, the segment. */
+static void blobs_of_every_size_come_back(void **state)
+{
+    static const size_t around[] = {0, 4096, SEGMENT, LOG_STAGE, LOG_PAGE, 4 * SEGMENT + 77, LOG_BATCH_MAX};
+    unsigned n = 0;
+    rig r;
+    (void)state;
+
+    rig_start(&r);
+    for (int cached = 1; cached >= 0; cached--) {
+        n = 0;
+        for (size_t i = 0; i < sizeof around / sizeof around[0]; i++)
+            for (size_t below = around[i] < 200 ? around[i] : 200, size = around[i] - below; size <= around[i] + 9;
+                 size += 19, n++) {
+                if (cached)
+                    test_ok(put(&r, n, size, 0));
+                expect_blob(&r, n, size);
+            }
+        r.options.cache_bytes = 1;
+        rig_reopen(&r);
+        assert_int_equal(test_len(r.s), n);
+    }
+    assert_int_equal(info_of(&r).damaged_records, 0);
+    rig_end(&r);
+}
+
+/* ---- the cache ---- */
+
+static void the_newest_blobs_are_in_memory_and_shared(void **state)
+{
+    uint64_t reads;
+    blob *a, *b;
+    rig r;
+    (void)state;
+
+    rig_start(&r);
+    r.options.cache_bytes = 10000;
+    rig_reopen(&r);
+    for (unsigned n = 0; n < 4; n++)
+        test_ok(put(&r, n, 3000, 0));
+    reads = simdisk_calls(r.disk, SIMDISK_READ);
+    for (unsigned n = 1; n < 4; n++)
+        expect_blob(&r, n, 3000);
+    test_ok(blob_store_get(r.s, NULL, key_of(2), &a));
+    test_ok(blob_store_get(r.s, NULL, key_of(2), &b));
+    assert_ptr_equal(a, b);
+    assert_int_equal(simdisk_calls(r.disk, SIMDISK_READ), reads);
+    expect_blob(&r, 0, 3000); /* the oldest has made room */
+    assert_true(simdisk_calls(r.disk, SIMDISK_READ) > reads);
+    /* What was handed out outlives replacement, deletion and the store. */
+    test_ok(put(&r, 2, 100, BLOB_REPLACE));
+    expect_blob(&r, 2, 100);
+    test_ok(blob_store_delete(r.s, NULL, key_of(2), 0));
+    rig_end(&r);
+    assert_int_equal(a->size, 3000);
+    blob_unref(a);
+    blob_unref(b);
+}
+
+/* ---- segments turned over ---- */
+
+/* Puts and deletes like a buffer that drains: the steady state makes and removes no files. */
+static void the_steady_state_makes_and_removes_no_files(void **state)
+{
+    uint64_t creates = 0, removes = 0;
+    rig r;
+    (void)state;
+
+    rig_start(&r);
+    for (unsigned n = 0; n < 600; n++) {
+        test_ok(put(&r, n, 5000, 0));
+        if (n >= 10)
+            test_ok(blob_store_delete(r.s, NULL, key_of(n - 10), BLOB_LAZY));
+        if (n % 8 == 0)
+            test_ok(wb_log_keep(r.s));
+        if (n == 100) {
+            creates = simdisk_calls(r.disk, SIMDISK_CREATE);
+            removes = simdisk_calls(r.disk, SIMDISK_REMOVE);
+        }
+    }
+    assert_true(info_of(&r).segments > 0);
+    assert_int_equal(simdisk_calls(r.disk, SIMDISK_CREATE), creates);
+    assert_int_equal(simdisk_calls(r.disk, SIMDISK_REMOVE), removes);
+    assert_int_equal(test_len(r.s), 10);
+    rig_end(&r);
+}
+
+static void expect_within_bound(rig *r, unsigned step)
+{
+    blob_logstore_info info = info_of(r);
+
+    if (info.disk_bytes > 2 * info.live_bytes + 3 * SEGMENT)
+        fail_msg("step %u: %llu bytes on the disk, %llu live, %llu segments and %llu spares", step,
+                 (unsigned long long)info.disk_bytes, (unsigned long long)info.live_bytes,
+                 (unsigned long long)info.segments, (unsigned long long)info.spare_segments);
+}
+
+static void a_log_is_never_larger_than_it_promises(void **state)
+{
+    (void)state;
+    for (unsigned seed = 1; seed <= 20; seed++) {
+        test_rng rng = {.state = seed};
+        rig r;
+
+        rig_start(&r);
+        for (unsigned step = 0; step < 400; step++) {
+            unsigned n = (unsigned)test_random_below(&rng, 40);
+            size_t size = (size_t)test_random_below(&rng, test_random_below(&rng, 20) == 0 ? 3 * SEGMENT : 6000);
+            uint64_t what = test_random_below(&rng, 10);
+
+            if (what < 5 + seed % 3)
+                test_ok(put(&r, n, size, BLOB_REPLACE));
+            else
+                (void)blob_store_delete(r.s, NULL, key_of(n), what == 9 ? 0 : BLOB_LAZY);
+            if (step % 100 == 99)
+                rig_reopen(&r);
+            test_ok(wb_log_keep(r.s));
+            expect_within_bound(&r, step);
+        }
+        assert_int_equal(info_of(&r).damaged_records, 0);
+        rig_end(&r);
+    }
+}
+
+/* One blob that stays must not hold on to the segments of all the others. */
+static void a_straggler_is_copied_forward(void **state)
+{
+    rig r;
+    (void)state;
+
+    rig_start(&r);
+    r.options.cache_bytes = 1;
+    rig_reopen(&r);
+    test_ok(put(&r, 100000, 777, 0));
+    for (unsigned n = 0; n < 300; n++) {
+        test_ok(put(&r, n, 5000, 0));
+        test_ok(blob_store_delete(r.s, NULL, key_of(n), 0));
+        test_ok(wb_log_keep(r.s));
+    }
+    assert_true(info_of(&r).segments <= 5);
+    assert_false(simdisk_has_file(r.disk, "0000000000000001.log"));
+    expect_blob(&r, 100000, 777);
+    rig_reopen(&r);
+    expect_blob(&r, 100000, 777);
+    assert_int_equal(test_len(r.s), 1);
+    rig_end(&r);
+}
+
+/* ---- what two crashes left ---- */
+
+typedef struct cutter {
+    rig *r;
+    unsigned names; /* the end comes after so many are changed, once the folder is synced */
+    bool armed;
+} cutter;
+
+static void cutter_watch(void *arg, const simdisk_call *call)
+{
+    cutter *c = arg;
+
+    if ((call->op == SIMDISK_RENAME || call->op == SIMDISK_REMOVE) && c->names > 0)
+        c->armed = --c->names == 0;
+    else if (c->armed && call->op != SIMDISK_SYNC_FOLDER)
+        simdisk_off_at(c->r->disk, call->number, false);
+}
+
+static void rig_cut(rig *r)
+{
+    simdisk_watch(r->disk, NULL, NULL);
+    simdisk_kill(r->disk);
+    (void)blob_store_close(r->s, NULL); /* the process that is no more */
+    rig_open(r);
+}
+
+/* The end comes once a new segment has its header and nothing else; the recovery cuts it off; the next end comes once the
+ * segment before it has been retired, so it is the oldest one. */
+static void an_empty_segment_that_was_cut_off_hides_nothing(void **state)
+{
+    cutter c;
+    rig r;
+    (void)state;
+
+    rig_start(&r);
+    r.options.sync = BLOB_LOGSTORE_SYNC_INTERVAL; /* so that two puts are in one tail */
+    rig_reopen(&r);
+    test_ok(put(&r, 1, 30000, 0));
+    test_ok(put(&r, 2, 20000, 0));
+    c = (cutter){.r = &r, .names = 1};
+    simdisk_watch(r.disk, cutter_watch, &c);
+    assert_int_not_equal(put(&r, 3, 30000, 0), 0); /* needs another segment */
+    rig_cut(&r);
+    expect_blob(&r, 1, 30000);
+    c = (cutter){.r = &r, .names = 1};
+    simdisk_watch(r.disk, cutter_watch, &c);
+    (void)wb_log_keep(r.s);
+    rig_cut(&r);
+    assert_false(simdisk_has_file(r.disk, "0000000000000001.log"));
+    assert_true(simdisk_has_file(r.disk, "0000000000000002.log"));
+    expect_blob(&r, 1, 30000);
+    expect_blob(&r, 2, 20000);
+    assert_int_equal(info_of(&r).damaged_records, 0);
+    rig_end(&r);
+}
+
+/* ---- reading only ---- */
+
+static void a_log_can_be_read_beside_its_host(void **state)
+{
+    blob_logstore_options o = blob_logstore_options_default();
+    char *dir = test_dir_make(), *none;
+    blob_store *host, *reader;
+    blob *b;
+    (void)state;
+
+    o.read_only = 1;
+    none = test_dir_make();
+    test_dir_remove(none);
+    test_status(blob_logstore_open(&reader, "/nonexistent/log", &o), -ENOENT);
+    test_ok(blob_logstore_open(&host, dir, NULL));
+    test_ok(blob_store_put(host, NULL, test_key("a"), blob_view_of("bytes", 5), 0));
+    test_ok(blob_logstore_open(&reader, dir, &o));
+    test_ok(blob_store_put(host, NULL, test_key("b"), blob_view_of("later", 5), 0));
+    test_ok(blob_store_get(reader, NULL, test_key("a"), &b));
+    assert_memory_equal(b->data, "bytes", 5);
+    blob_unref(b);
+    test_status(blob_store_get(reader, NULL, test_key("b"), &b), BLOB_NOT_FOUND);
+    test_status(blob_store_put(reader, NULL, test_key("c"), blob_view_of("x", 1), 0), BLOB_DENIED);
+    test_status(blob_store_delete(reader, NULL, test_key("a"), 0), BLOB_DENIED);
+    test_status(blob_store_delete(reader, NULL, test_key("a"), BLOB_LAZY), BLOB_DENIED);
+    assert_int_equal(test_len(reader), 1);
+    test_ok(blob_store_close(reader, NULL));
+    test_ok(blob_store_close(host, NULL));
+    test_dir_remove(dir);
+}
+
+static void reading_only_changes_nothing(void **state)
+{
+    uint64_t before, changes;
+    rig r;
+    (void)state;
+
+    rig_start(&r);
+    for (unsigned n = 0; n < 40; n++)
+        test_ok(put(&r, n, 5000, 0));
+    simdisk_kill(r.disk);
+    (void)blob_store_close(r.s, NULL);
+    before = simdisk_hash(r.disk);
+    changes = simdisk_changes(r.disk);
+    r.options.read_only = 1;
+    rig_open(&r);
+    for (unsigned n = 0; n < 40; n++)
+        expect_blob(&r, n, 5000);
+    assert_int_equal(info_of(&r).read_only, 1);
+    test_ok(blob_store_close(r.s, NULL));
+    assert_int_equal(simdisk_changes(r.disk), changes);
+    assert_int_equal(simdisk_hash(r.disk), before);
+    r.options.read_only = 0;
+    rig_open(&r);
+    rig_end(&r);
+}
+
+/* ---- numbers ---- */
+
+static void the_numbers_are_true(void **state)
+{
+    blob_logstore_info info, young;
+    rig r;
+    (void)state;
+
+    rig_start(&r);
+    simdisk_set_time(r.disk, 1000000);
+    test_ok(put(&r, 1, 1000, 0));
+    simdisk_set_time(r.disk, 5000000);
+    test_ok(put(&r, 2, 5000, 0));
+    info = info_of(&r);
+    assert_int_equal(info.blobs, 2);
+    assert_int_equal(info.payload_bytes, 6000);
+    assert_int_equal(info.live_bytes, 3 * 4096);
+    assert_int_equal(info.segments, 1);
+    assert_int_equal(info.disk_bytes, (info.segments + info.spare_segments) * SEGMENT);
+    assert_int_equal(info.oldest_age_ms, 4000000);
+    assert_int_equal(info.unsynced_records, 0);
+    test_ok(blob_store_delete(r.s, NULL, key_of(1), BLOB_LAZY));
+    assert_int_equal(info_of(&r).live_bytes, 2 * 4096);
+    assert_int_equal(info_of(&r).oldest_age_ms, 0);
+    rig_reopen(&r);
+    assert_int_equal(info_of(&r).live_bytes, 2 * 4096);
+    assert_int_equal(info_of(&r).blobs, 1);
+    /* An older caller's struct is filled as far as it goes. */
+    memset(&young, 0x5a, sizeof young);
+    young.struct_size = offsetof(blob_logstore_info, payload_bytes);
+    test_ok(blob_logstore_get_info(r.s, &young));
+    assert_int_equal(young.blobs, 1);
+    assert_int_equal(young.payload_bytes, 0x5a5a5a5a5a5a5a5a);
+    rig_end(&r);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(options_that_cannot_be_are_refused),
+        cmocka_unit_test(a_second_opener_is_told_where),
+        cmocka_unit_test(what_is_no_log_is_told_apart),
+        cmocka_unit_test(a_newer_format_is_refused),
+        cmocka_unit_test(opening_and_closing_writes_nothing),
+        cmocka_unit_test(the_bound_in_bytes_is_kept),
+        cmocka_unit_test(blobs_of_every_size_come_back),
+        cmocka_unit_test(the_newest_blobs_are_in_memory_and_shared),
+        cmocka_unit_test(the_steady_state_makes_and_removes_no_files),
+        cmocka_unit_test(a_log_is_never_larger_than_it_promises),
+        cmocka_unit_test(a_straggler_is_copied_forward),
+        cmocka_unit_test(an_empty_segment_that_was_cut_off_hides_nothing),
+        cmocka_unit_test(a_log_can_be_read_beside_its_host),
+        cmocka_unit_test(reading_only_changes_nothing),
+        cmocka_unit_test(the_numbers_are_true),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
