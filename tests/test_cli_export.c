@@ -337,7 +337,7 @@ static void expect_files_of(const char *folder)
 }
 
 /* Whole blobs and no damage, at any moment of a host that writes as fast as it can. */
-static void a_log_is_exported_while_its_host_writes(void **state)
+static void a_log_is_looked_at_while_its_host_writes(void **state)
 {
     blob_logstore_options options = blob_logstore_options_default();
     static busy_host host; /* a test that fails leaves the thread with it */
@@ -358,6 +358,11 @@ static void a_log_is_exported_while_its_host_writes(void **state)
         EXPECT(&end, 0);
         assert_string_equal(end.err, "");
         expect_files_of(folder);
+        RUN(&end, "verify");
+        EXPECT(&end, 0);
+        assert_string_equal(end.err, "");
+        RUN(&end, "status");
+        EXPECT(&end, 0);
     }
     atomic_store(&host.stop, true);
     test_thread_join(thread);
@@ -378,7 +383,7 @@ int main(void)
         PROMISE_BOTH(a_failed_write_leaves_no_file),
         PROMISE_BOTH(it_must_be_a_folder_and_not_the_buffer),
         PROMISE(a_log_is_exported_beside_its_host),
-        PROMISE(a_log_is_exported_while_its_host_writes),
+        PROMISE(a_log_is_looked_at_while_its_host_writes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
