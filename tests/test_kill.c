@@ -110,17 +110,18 @@ typedef struct putter {
     test_rng rng;
 } putter;
 
+/* Never so few bytes that another blob may have the same. */
 static size_t putter_size(test_rng *rng)
 {
     switch (test_random_below(rng, 16)) {
     case 0:
-        return (size_t)test_random_below(rng, 300 << 10);
+        return 16 + (size_t)test_random_below(rng, 300 << 10);
     case 1:
     case 2:
     case 3:
-        return (size_t)test_random_below(rng, 60000);
+        return 16 + (size_t)test_random_below(rng, 60000);
     default:
-        return (size_t)test_random_below(rng, 3000);
+        return 16 + (size_t)test_random_below(rng, 3000);
     }
 }
 
