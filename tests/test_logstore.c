@@ -312,6 +312,27 @@ static void the_newest_blobs_are_in_memory_and_shared(void **state)
     blob_unref(b);
 }
 
+/* Small blobs cost more than their bytes. */
+static void the_cache_counts_what_it_takes(void **state)
+{
+    rig r;
+    (void)state;
+
+    rig_start(&r);
+    r.options.cache_bytes = 1;
+    rig_reopen(&r);
+    for (unsigned n = 0; n < 10; n++)
+        test_ok(put(&r, n, n % 2, 0));
+    assert_null(wb_log_of(r.s)->cache_newest);
+    r.options.cache_bytes = 2000;
+    rig_reopen(&r);
+    for (unsigned n = 10; n < 100; n++)
+        test_ok(put(&r, n, 0, 0));
+    assert_non_null(wb_log_of(r.s)->cache_newest);
+    assert_true(wb_log_of(r.s)->cache_bytes <= 2000 && wb_log_of(r.s)->cache_bytes >= 1700);
+    rig_end(&r);
+}
+
 /* ---- segments turned over ---- */
 
 /* Puts and deletes like a buffer that drains: the steady state makes and removes no files. */
@@ -340,10 +361,30 @@ static void the_steady_state_makes_and_removes_no_files(void **state)
     rig_end(&r);
 }
 
+/* What the numbers say is what the folder has. */
+static void expect_true_numbers(rig *r, const blob_logstore_info *info)
+{
+    char names[512][LOG_NAME_MAX];
+    uint64_t bytes = 0, segments = 0, spares = 0, number;
+    size_t count = simdisk_files(r->disk, names, 512);
+
+    for (size_t i = 0; i < count; i++) {
+        log_name kind = wb_log_name_parse(names[i], &number);
+        assert_true(kind == LOG_NAME_SEGMENT || kind == LOG_NAME_SPARE);
+        segments += kind == LOG_NAME_SEGMENT;
+        spares += kind == LOG_NAME_SPARE;
+        bytes += simdisk_file_size(r->disk, names[i]);
+    }
+    assert_int_equal(info->segments, segments);
+    assert_int_equal(info->spare_segments, spares);
+    assert_int_equal(info->disk_bytes, bytes);
+}
+
 static void expect_within_bound(rig *r, unsigned step)
 {
     blob_logstore_info info = info_of(r);
 
+    expect_true_numbers(r, &info);
     if (info.disk_bytes > 2 * info.live_bytes + 3 * SEGMENT)
         fail_msg("step %u: %llu bytes on the disk, %llu live, %llu segments and %llu spares", step,
                  (unsigned long long)info.disk_bytes, (unsigned long long)info.live_bytes,
@@ -397,6 +438,52 @@ static void a_straggler_is_copied_forward(void **state)
     expect_blob(&r, 100000, 777);
     rig_reopen(&r);
     expect_blob(&r, 100000, 777);
+    assert_int_equal(test_len(r.s), 1);
+    rig_end(&r);
+}
+
+/* Blobs of which one goes into a segment: copying them forward would gain nothing. */
+static void a_log_that_cannot_be_smaller_is_left_alone(void **state)
+{
+    uint64_t writes;
+    rig r;
+    (void)state;
+
+    rig_start(&r);
+    for (unsigned n = 0; n < 80; n++) {
+        test_ok(put(&r, n, 28500, 0));
+        test_ok(wb_log_keep(r.s));
+        expect_within_bound(&r, n);
+    }
+    writes = simdisk_calls(r.disk, SIMDISK_WRITE);
+    for (unsigned i = 0; i < 5; i++)
+        test_ok(wb_log_keep(r.s));
+    assert_int_equal(simdisk_calls(r.disk, SIMDISK_WRITE), writes);
+    rig_end(&r);
+}
+
+/* More tombstones wait than go into one batch, and the last of them is of the key that is put. */
+static void a_put_does_not_overtake_the_tombstone_of_its_key(void **state)
+{
+    char longest[BLOB_KEY_MAX];
+    rig r;
+    (void)state;
+
+    rig_start(&r);
+    memset(longest, 'x', sizeof longest);
+    for (unsigned n = 0; n < 200; n++) {
+        memcpy(longest, &n, sizeof n);
+        test_ok(blob_store_put(r.s, NULL, blob_key_of(longest, sizeof longest), blob_view_of("", 0), 0));
+    }
+    test_ok(put(&r, 1, 10, 0));
+    for (unsigned n = 0; n < 200; n++) {
+        memcpy(longest, &n, sizeof n);
+        test_ok(blob_store_delete(r.s, NULL, blob_key_of(longest, sizeof longest), BLOB_LAZY));
+    }
+    test_ok(blob_store_delete(r.s, NULL, key_of(1), BLOB_LAZY));
+    test_ok(put(&r, 1, 10, 0));
+    rig_reopen(&r);
+    expect_blob(&r, 1, 10);
     assert_int_equal(test_len(r.s), 1);
     rig_end(&r);
 }
@@ -561,9 +648,12 @@ int main(void)
         cmocka_unit_test(the_bound_in_bytes_is_kept),
         cmocka_unit_test(blobs_of_every_size_come_back),
         cmocka_unit_test(the_newest_blobs_are_in_memory_and_shared),
+        cmocka_unit_test(the_cache_counts_what_it_takes),
         cmocka_unit_test(the_steady_state_makes_and_removes_no_files),
         cmocka_unit_test(a_log_is_never_larger_than_it_promises),
         cmocka_unit_test(a_straggler_is_copied_forward),
+        cmocka_unit_test(a_log_that_cannot_be_smaller_is_left_alone),
+        cmocka_unit_test(a_put_does_not_overtake_the_tombstone_of_its_key),
         cmocka_unit_test(an_empty_segment_that_was_cut_off_hides_nothing),
         cmocka_unit_test(a_log_can_be_read_beside_its_host),
         cmocka_unit_test(reading_only_changes_nothing),

@@ -63,6 +63,7 @@ static void settle_copy_locked(logstore *l, log_item *i)
     from->live_blobs--;
     from->live_bytes -= bytes;
     l->live_bytes -= bytes;
+    l->copy_credit -= (int64_t)bytes;
     settle_moved_locked(l, e, i);
     bytes = wb_log_entry_bytes(e);
     e->segment->live_blobs++;
@@ -84,9 +85,11 @@ static void settle_done_locked(logstore *l, log_item *i)
     case LOG_ITEM_DELETE:
         wb_log_count_out_locked(l, i->entry);
         wb_log_remove_locked(l, i->entry);
+        l->copy_credit += (int64_t)wb_log_item_bytes(i);
         free(i->entry);
         break;
     case LOG_ITEM_LAZY:
+        l->copy_credit += (int64_t)wb_log_item_bytes(i);
         free(i->entry);
         break;
     default:
@@ -188,7 +191,8 @@ static void batch_take_locked(logstore *l, log_batch *b, bool removals)
         l->lazy_count--;
         wb_log_batch_add(b, i);
     }
-    for (log_item **at = &l->queue; (i = *at) != NULL;) {
+    /* Not before all the tombstones: one of them may be of a key that is put here again (rule 7). */
+    for (log_item **at = &l->queue; l->lazy == NULL && (i = *at) != NULL;) {
         if (removals && i->kind == LOG_ITEM_PUT) {
             at = &i->next;
             continue;

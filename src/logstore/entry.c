@@ -66,6 +66,12 @@ void wb_log_image_drop(log_image *image)
         blob_unref(wb_log_image_blob(image));
 }
 
+/* What it takes of memory. */
+static uint64_t image_cost(const log_image *image)
+{
+    return IMAGE_HEAD + LOG_RECORD_HEADER + image->key_size + image->size + IMAGE_ALIGN;
+}
+
 /* ---- entries ---- */
 
 static blob_key entry_key(const void *item)
@@ -160,6 +166,7 @@ void wb_log_count_out_locked(logstore *l, log_entry *e)
     l->blobs--;
     l->payload_bytes -= e->size;
     l->live_bytes -= bytes;
+    l->copy_credit += (int64_t)bytes;
     e->segment->live_blobs--;
     e->segment->live_bytes -= bytes;
     if (e->segment->live_blobs == 0 && e->segment == l->oldest)
@@ -176,14 +183,14 @@ void wb_log_cache_remove_locked(logstore *l, log_entry *e)
         return;
     *(image->older != NULL ? &image->older->newer : &l->cache_oldest) = image->newer;
     *(image->newer != NULL ? &image->newer->older : &l->cache_newest) = image->older;
-    l->cache_bytes -= image->size;
+    l->cache_bytes -= image_cost(image);
     e->image = NULL;
     wb_log_image_drop(image);
 }
 
 void wb_log_cache_add_locked(logstore *l, log_entry *e, log_image *image)
 {
-    if (image->size > l->cache_max) {
+    if (image_cost(image) > l->cache_max) {
         wb_log_image_drop(image);
         return;
     }
@@ -192,7 +199,7 @@ void wb_log_cache_add_locked(logstore *l, log_entry *e, log_image *image)
     image->older = l->cache_newest;
     *(l->cache_newest != NULL ? &l->cache_newest->newer : &l->cache_oldest) = image;
     l->cache_newest = image;
-    l->cache_bytes += image->size;
+    l->cache_bytes += image_cost(image);
     e->image = image;
     while (l->cache_bytes > l->cache_max)
         wb_log_cache_remove_locked(l, l->cache_oldest->entry);

@@ -141,13 +141,16 @@ static int keep_copy_all(logstore *l, const keep_stragglers *k)
 static int keep_copy_oldest(logstore *l)
 {
     keep_stragglers k = {.l = l};
+    bool gone;
     int rc;
 
     pthread_mutex_lock(&l->lock);
     k.s = l->oldest;
-    rc = wb_log_pin_locked(l, k.s);
+    /* The writer may have come first, and be taking it away. */
+    gone = l->retiring || k.s == NULL || k.s == l->active;
+    rc = gone ? 0 : wb_log_pin_locked(l, k.s);
     pthread_mutex_unlock(&l->lock);
-    if (rc != 0)
+    if (rc != 0 || gone)
         return rc;
     rc = wb_log_scan_any(l, k.s, keep_note, &k);
     if (rc == 0)
@@ -193,13 +196,14 @@ typedef enum keep_space { KEEP_ENOUGH, KEEP_SPARE_LESS, KEEP_ROTATE, KEEP_COPY }
 
 static keep_space keep_look_locked(const logstore *l)
 {
-    if (l->read_only || l->oldest == NULL || !wb_log_over_locked(l))
+    if (l->read_only || l->oldest == NULL || l->retiring || !wb_log_over_locked(l))
         return KEEP_ENOUGH;
     if (l->spare_count > 1)
         return KEEP_SPARE_LESS;
     if (l->oldest == l->active || l->oldest->newer == NULL)
         return KEEP_ROTATE;
-    return l->oldest->pins == 0 || l->oldest->live_blobs > 0 ? KEEP_COPY : KEEP_ENOUGH;
+    /* A byte is copied for a byte that died: where nothing did, copying would gain nothing and go on for ever. */
+    return l->oldest->live_blobs > 0 && l->copy_credit > 0 ? KEEP_COPY : KEEP_ENOUGH;
 }
 
 static int keep_make_room(logstore *l)

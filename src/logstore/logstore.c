@@ -264,7 +264,7 @@ static int log_finish(logstore *l)
         rc = wb_log_commit_unlock(l, NULL, item);
     }
     if (rc == 0 && !l->read_only && l->active != NULL)
-        wb_log_seal(l, l->active, true);
+        wb_log_seal(l, l->active, false);
     return rc;
 }
 

@@ -179,7 +179,8 @@ void wb_log_segment_add_locked(logstore *l, log_segment *s); /* as the newest */
  * else a new file. The one before is sealed. reserve: the last spare may be taken. For the writer. */
 int wb_log_rotate(logstore *l, uint64_t bytes, uint64_t footer_bytes, bool reserve);
 bool wb_log_fits(const logstore *l, uint64_t bytes, uint64_t footer_bytes);
-void wb_log_seal(logstore *l, log_segment *s, bool shrink); /* as well as it can */
+/* As well as it can. continued: there is a next segment; else the log is being closed. */
+void wb_log_seal(logstore *l, log_segment *s, bool continued);
 
 /* Reading: pins it and opens it. */
 int wb_log_pin_locked(logstore *l, log_segment *s);
@@ -195,6 +196,7 @@ void wb_log_segment_close(logstore *l, log_segment *s);
 /* Opens a spare for s, the one with most blocks written; there must be one. It is none any more, whatever comes of it. */
 int wb_log_spare_take(logstore *l, log_segment *s, uint64_t *spare);
 int wb_log_spare_make(logstore *l);
+uint64_t wb_log_spare_number(logstore *l);
 int wb_log_spare_reserve(logstore *l); /* makes one if there is none */
 int wb_log_spare_drop(logstore *l);
 bool wb_log_spares_short_locked(const logstore *l); /* but there would be one more if the oldest segment were retired */
@@ -353,8 +355,11 @@ struct logstore {
     uint64_t spares[LOG_SPARES];      /* (l) their numbers */
     uint64_t spare_written[LOG_SPARES];
     unsigned spare_count;
-    unsigned open_files; /* (l) for reading */
-    uint64_t use_clock;  /* (l) */
+    uint64_t next_spare;  /* (l) */
+    uint64_t next_number; /* (w) of the next segment */
+    int64_t copy_credit;  /* (l) bytes that may be copied forward: so many died */
+    unsigned open_files;  /* (l) for reading */
+    uint64_t use_clock;   /* (l) */
 
     log_item *queue, **queue_end; /* (l) */
     log_item *lazy, **lazy_end;   /* (l) tombstones that wait for a batch */

@@ -296,6 +296,23 @@ static void rec_free(recovery *rec)
     free(rec->aside.list);
 }
 
+/* Numbers above all that there are: none is given twice. */
+static void rec_numbers_begin(recovery *rec)
+{
+    logstore *l = rec->l;
+
+    l->next_number = l->next_spare = 1;
+    for (size_t i = 0; i < rec->segments.count; i++)
+        if (rec->segments.list[i] >= l->next_number)
+            l->next_number = rec->segments.list[i] + 1;
+    for (size_t i = 0; i < rec->aside.count; i++)
+        if (rec->aside.list[i] >= l->next_number)
+            l->next_number = rec->aside.list[i] + 1;
+    for (size_t i = 0; i < rec->spares.count; i++)
+        if (rec->spares.list[i] >= l->next_spare)
+            l->next_spare = rec->spares.list[i] + 1;
+}
+
 int wb_log_recover(logstore *l)
 {
     recovery rec = {.l = l, .expect = 1};
@@ -303,6 +320,7 @@ int wb_log_recover(logstore *l)
 
     rec.redo_end = &rec.redo;
     rc = rec_list(&rec);
+    rec_numbers_begin(&rec);
     if (rc == 0)
         rc = rec_look(&rec);
     if (rc == 0)
@@ -318,6 +336,7 @@ int wb_log_recover(logstore *l)
     if (rc == 0) {
         l->next_lsn = rec.expect > rec.vouched + 1 ? rec.expect : rec.vouched + 1;
         l->durable = l->vouched = l->written_lsn = l->next_lsn - 1;
+        l->copy_credit = (int64_t)(rec.bytes - l->live_bytes);
         if (!l->opened_read_only && wb_log_must_cut(&rec))
             rc = wb_log_cut(&rec);
     }

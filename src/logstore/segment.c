@@ -164,11 +164,11 @@ int wb_log_segment_create(logstore *l, log_segment *s, uint64_t *spare)
     char name[LOG_NAME_MAX];
     int rc;
 
-    *spare = s->number;
     do {
+        *spare = wb_log_spare_number(l);
         wb_log_segment_name_spare(name, *spare);
         rc = l->disk->ops->create(l->disk, name, s->size, &s->fd);
-    } while (rc == -EEXIST && ++*spare < UINT64_MAX);
+    } while (rc == -EEXIST);
     s->written = 0;
     return rc == 0 ? 0 : wb_log_fail(l, rc, "make", name);
 }
@@ -259,7 +259,7 @@ bool wb_log_fits(const logstore *l, uint64_t bytes, uint64_t footer_bytes)
 
 static void segment_retire_writer(logstore *l, log_segment *old)
 {
-    wb_log_seal(l, old, false);
+    wb_log_seal(l, old, true);
     segment_close_direct(l, old);
     pthread_mutex_lock(&l->lock);
     l->open_files++; /* its descriptor is one of those for reading now */
@@ -276,9 +276,7 @@ int wb_log_rotate(logstore *l, uint64_t bytes, uint64_t footer_bytes, bool reser
         return rc;
     if (!reserve && (rc = wb_log_spare_reserve(l)) != 0)
         return rc;
-    pthread_mutex_lock(&l->lock);
-    s = wb_log_segment_new(l->newest != NULL ? l->newest->number + 1 : 1);
-    pthread_mutex_unlock(&l->lock);
+    s = wb_log_segment_new(l->next_number);
     if (s == NULL)
         return blob_fail(-ENOMEM, 0, "no memory for a segment of %.150s", l->dir);
     s->first_lsn = l->next_lsn;
@@ -296,6 +294,7 @@ int wb_log_rotate(logstore *l, uint64_t bytes, uint64_t footer_bytes, bool reser
     pthread_mutex_lock(&l->lock);
     wb_log_segment_add_locked(l, s);
     l->active = s;
+    l->next_number++;
     wb_log_keeper_wake_locked(l);
     pthread_mutex_unlock(&l->lock);
     l->tail = l->synced_tail = LOG_BLOCK;
@@ -304,29 +303,38 @@ int wb_log_rotate(logstore *l, uint64_t bytes, uint64_t footer_bytes, bool reser
     return 0;
 }
 
-void wb_log_seal(logstore *l, log_segment *s, bool shrink)
+/* Cuts off what is unused of a segment that ends here, if that is a large part of it; otherwise the file is worth more
+ * as a spare one day. */
+static void seal_shrink(logstore *l, log_segment *s, bool closing)
+{
+    uint64_t size = wb_log_round(wb_log_round(l->tail, LOG_BLOCK) + l->footer.size + LOG_TRAILER_BYTES, LOG_BLOCK);
+
+    if (size >= s->size || (!closing && s->size - size < s->size / 4) ||
+        l->disk->ops->truncate(l->disk, s->fd, size) != 0)
+        return;
+    pthread_mutex_lock(&l->lock);
+    l->segment_total -= s->size - size;
+    s->size = size;
+    pthread_mutex_unlock(&l->lock);
+}
+
+void wb_log_seal(logstore *l, log_segment *s, bool continued)
 {
     log_trailer t = {.log_id = l->log_id,
                      .segment = s->number,
                      .first_lsn = s->first_lsn,
                      .records = l->footer_records,
                      .durable = l->durable,
-                     .continued = !shrink,
+                     .continued = continued,
                      .footer_bytes = l->footer.size,
                      .footer_crc = wb_log_crc(l->footer.data, l->footer.size)};
-    uint64_t size = wb_log_round(wb_log_round(l->tail, LOG_BLOCK) + l->footer.size + LOG_TRAILER_BYTES, LOG_BLOCK);
     unsigned char trailer[LOG_TRAILER_BYTES];
     struct iovec iov[2] = {{l->footer.data, l->footer.size}, {trailer, sizeof trailer}};
 
     /* What cannot be vouched for is better found by reading the records. */
     if (s->sealed || s->failed || l->durable + 1 != l->next_lsn)
         return;
-    if (shrink && size < s->size && l->disk->ops->truncate(l->disk, s->fd, size) == 0) {
-        pthread_mutex_lock(&l->lock);
-        l->segment_total -= s->size - size;
-        s->size = size;
-        pthread_mutex_unlock(&l->lock);
-    }
+    seal_shrink(l, s, !continued);
     t.footer_offset = s->size - LOG_TRAILER_BYTES - l->footer.size;
     wb_log_trailer_encode(trailer, &t);
     s->sealed = wb_log_write_all(l, s->fd, iov, 2, t.footer_offset) == 0 &&

@@ -11,6 +11,17 @@
 
 /* ---- spares ---- */
 
+/* A number that no spare has had since the log was opened, nor any that was there then: a name is never taken twice. */
+uint64_t wb_log_spare_number(logstore *l)
+{
+    uint64_t number;
+
+    pthread_mutex_lock(&l->lock);
+    number = l->next_spare++;
+    pthread_mutex_unlock(&l->lock);
+    return number;
+}
+
 static void spare_add_locked(logstore *l, uint64_t number, uint64_t written)
 {
     assert(l->spare_count < LOG_SPARES);
@@ -86,9 +97,6 @@ int wb_log_spare_make(logstore *l)
 
     if (s == NULL)
         return blob_fail(-ENOMEM, 0, "no memory for a spare segment of %.150s", l->dir);
-    pthread_mutex_lock(&l->lock);
-    s->number = l->newest != NULL ? l->newest->number + 1 : 1;
-    pthread_mutex_unlock(&l->lock);
     s->size = l->segment_bytes;
     rc = wb_log_segment_create(l, s, &number);
     pthread_mutex_lock(&l->lock);
@@ -147,14 +155,14 @@ static retire_to retire_where_locked(const logstore *l, const log_segment *s)
                : RETIRE_REMOVE;
 }
 
-static int retire_file(logstore *l, const log_segment *s, retire_to where)
+static int retire_file(logstore *l, const log_segment *s, retire_to where, uint64_t spare)
 {
     char from[LOG_NAME_MAX], to[LOG_NAME_MAX];
     int rc;
 
     wb_log_segment_name(from, s->number);
     if (where == RETIRE_SPARE)
-        wb_log_segment_name_spare(to, s->number);
+        wb_log_segment_name_spare(to, spare);
     else
         wb_log_segment_name_aside(to, s->number);
     rc = where == RETIRE_REMOVE ? l->disk->ops->remove(l->disk, from) : l->disk->ops->rename(l->disk, from, to);
@@ -171,14 +179,14 @@ static int retire_file(logstore *l, const log_segment *s, retire_to where)
     return rc;
 }
 
-static void retire_forget_locked(logstore *l, log_segment *s, retire_to where)
+static void retire_forget_locked(logstore *l, log_segment *s, retire_to where, uint64_t spare)
 {
     l->oldest = s->newer;
     l->segments--;
     l->segment_total -= s->size;
     l->no_space = false;
     if (where == RETIRE_SPARE) {
-        spare_add_locked(l, s->number, s->written);
+        spare_add_locked(l, spare, s->written);
     } else if (where == RETIRE_SET_ASIDE) {
         l->set_aside++;
         l->set_aside_bytes += s->size;
@@ -190,6 +198,7 @@ int wb_log_retire(logstore *l, bool *done)
 {
     log_segment *s;
     retire_to where = RETIRE_REMOVE;
+    uint64_t spare;
     int rc;
 
     pthread_mutex_lock(&l->lock);
@@ -206,11 +215,12 @@ int wb_log_retire(logstore *l, bool *done)
     pthread_mutex_unlock(&l->lock);
     if (!*done)
         return 0;
-    rc = retire_file(l, s, where);
+    spare = where == RETIRE_SPARE ? wb_log_spare_number(l) : 0;
+    rc = retire_file(l, s, where, spare);
     *done = rc == 0;
     pthread_mutex_lock(&l->lock);
     if (rc == 0)
-        retire_forget_locked(l, s, where);
+        retire_forget_locked(l, s, where, spare);
     l->retiring = false;
     pthread_cond_broadcast(&l->settled);
     pthread_mutex_unlock(&l->lock);
