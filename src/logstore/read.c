@@ -21,13 +21,17 @@ static log_entry *read_find_locked(logstore *l, blob_key key)
     return e != NULL && (e->flags & LOG_PENDING) == 0 ? e : NULL;
 }
 
-/* Is the record still where the index says? */
+/* Is the record still where the index says? A file that is used again gets its new header before anything else in it
+ * changes; so the old header vouches for the rest, and where it is gone the record's own does not count any more. */
 static bool read_is_there(logstore *l, const log_segment *s, uint64_t offset, blob_key key)
 {
-    unsigned char bytes[LOG_RECORD_HEADER + BLOB_KEY_MAX];
+    unsigned char bytes[LOG_RECORD_HEADER + BLOB_KEY_MAX], block[LOG_BLOCK];
     size_t size = LOG_RECORD_HEADER + key.size;
+    log_header h;
     log_record r;
 
+    if (wb_log_read(l, s, block, sizeof block, 0) == 0 && wb_log_header_decode(block, &h) && h.segment != s->number)
+        return false;
     return wb_log_read(l, s, bytes, size, offset) == 0 &&
            wb_log_record_decode(bytes, size, (log_where){l->log_id, s->number}, offset, &r, NULL) &&
            r.key_size == key.size && (key.size == 0 || memcmp(r.key, key.data, key.size) == 0);

@@ -257,25 +257,49 @@ static int rec_spares(recovery *rec)
     return rc;
 }
 
-/* Read only: is every segment that was read still one of the log's? */
+/* Read only: a name that a listing missed, since it came while the folder was being read. */
+static bool rec_is_there(const logstore *l, uint64_t number)
+{
+    char name[LOG_NAME_MAX];
+    int fd;
+
+    wb_log_segment_name(name, number);
+    if (l->disk->ops->open(l->disk, name, LOG_OPEN_READ, &fd) != 0)
+        return false;
+    (void)l->disk->ops->close(l->disk, fd);
+    return true;
+}
+
+/* The writer takes segments away at one end and adds them at the other; in between there is no gap but where one is
+ * lost. */
+static int rec_same_segments(const recovery *rec, const recovery *now)
+{
+    const rec_numbers *was = &rec->segments, *is = &now->segments;
+
+    if (is->count < was->count)
+        return -EAGAIN;
+    for (size_t i = 0; i < was->count; i++) {
+        if (is->list[i] != was->list[i])
+            return -EAGAIN;
+        if (i > 0 && was->list[i] != was->list[i - 1] + 1 && rec_is_there(rec->l, was->list[i - 1] + 1))
+            return -EAGAIN;
+    }
+    /* The last one says that another followed: it may have come after the listing. */
+    if (was->count > 0 && rec->all[was->count - 1].x.continued && rec_is_there(rec->l, was->list[was->count - 1] + 1))
+        return -EAGAIN;
+    return 0;
+}
+
+/* Read only: is what was read still what the log is made of? */
 static int rec_still_there(recovery *rec)
 {
     recovery now = {.l = rec->l};
     int rc = rec->l->disk->ops->list(rec->l->disk, rec_name, &now);
-    size_t at = 0;
 
     if (now.segments.count > 0)
         qsort(now.segments.list, now.segments.count, sizeof *now.segments.list, rec_compare);
-    for (size_t i = 0; i < rec->segments.count && rc == 0; i++) {
-        while (at < now.segments.count && now.segments.list[at] < rec->segments.list[i])
-            at++;
-        if (at == now.segments.count || now.segments.list[at] != rec->segments.list[i])
-            rc = -EAGAIN;
-    }
-    /* Nor may there be a next one by now that was not there when they were listed: it would seem to be lost. */
-    if (rc == 0 && rec->segments.count > 0 && rec->all[rec->segments.count - 1].x.continued &&
-        now.segments.list[now.segments.count - 1] > rec->segments.list[rec->segments.count - 1])
-        rc = -EAGAIN;
+    if (rc == 0)
+        rc = rec_same_segments(rec, &now);
     free(now.segments.list);
     free(now.spares.list);
     free(now.aside.list);
