@@ -291,6 +291,7 @@ static void batch_lasts(logstore *l)
     /* What the records of a batch say of those before them counts once they are on the disk themselves. */
     l->vouched = l->durable;
     l->durable = l->next_lsn - 1;
+    l->written_lsn = l->durable;
     pthread_mutex_unlock(&l->lock);
 }
 
@@ -314,41 +315,70 @@ int wb_log_sync(logstore *l)
 
 /* ---- when it fails ---- */
 
-/* An item that brings a record of the failed segment to the next one; NULL in *out: there is nothing to bring. */
-static int rescue_one(logstore *l, log_segment *s, const log_record *r, log_item **out)
+/* Is a change of the entry in the batch? Then that is what it comes to. */
+static bool batch_changes(const log_batch *b, const log_entry *e)
+{
+    for (const log_item *i = b->first; i != NULL; i = i->next)
+        if (i->entry == e || i->old == e)
+            return true;
+    return false;
+}
+
+static log_item *rescue_tombstone(blob_key key)
+{
+    log_item *i = wb_log_item_new(LOG_ITEM_LAZY);
+
+    if (i != NULL && (i->entry = wb_log_entry_new(key)) == NULL) {
+        free(i);
+        i = NULL;
+    }
+    return i;
+}
+
+/* *out: a copy of a blob of the failed segment; NULL where it is dead. */
+static int rescue_blob(logstore *l, const log_batch *b, log_segment *s, const log_record *r, log_item **out)
 {
     blob_key key = blob_key_of(r->key, r->key_size);
-    log_item *i = *out = NULL;
+    log_item *i = wb_log_item_new(LOG_ITEM_COPY);
+    log_image *image = NULL;
+    uint32_t time_s = 0;
     log_entry *e;
-    int rc = 0;
+    int rc = i != NULL ? 0 : -ENOMEM;
 
-    if (r->type == LOG_NOTE || (i = wb_log_item_new(r->type == LOG_PUT ? LOG_ITEM_COPY : LOG_ITEM_LAZY)) == NULL)
-        return r->type == LOG_NOTE ? 0 : -ENOMEM;
-    if (r->type == LOG_TOMBSTONE) {
-        i->entry = wb_log_entry_new(key);
-        rc = i->entry != NULL ? 0 : -ENOMEM;
-    } else {
-        pthread_mutex_lock(&l->lock);
-        e = wb_log_find_locked(l, key);
-        if (e == NULL || e->segment != s || wb_log_entry_offset(e) != r->offset ||
-            (e->flags & (LOG_BUSY | LOG_PENDING)) != 0) {
-            e = NULL; /* dead, or the batch itself is about it */
-        } else {
-            e->flags |= LOG_BUSY;
-            if ((i->image = e->image) != NULL)
-                (void)blob_ref(wb_log_image_blob(i->image));
-        }
+    pthread_mutex_lock(&l->lock);
+    e = wb_log_find_locked(l, key);
+    if (i == NULL || e == NULL || e->segment != s || wb_log_entry_offset(e) != r->offset || batch_changes(b, e)) {
         pthread_mutex_unlock(&l->lock);
-        i->entry = e;
-        if (e != NULL && i->image == NULL)
-            rc = wb_log_image_load(l, s, r->offset, key, r->size, r->crc, &i->image);
-        if (e == NULL) {
-            free(i);
-            return 0;
-        }
+        free(i);
+        return rc;
     }
+    i->busy = (e->flags & LOG_BUSY) != 0;
+    e->flags |= LOG_BUSY;
+    time_s = e->time_s;
+    if ((image = e->image) != NULL)
+        (void)blob_ref(wb_log_image_blob(image));
+    pthread_mutex_unlock(&l->lock);
+    if (image == NULL && (rc = wb_log_image_load(l, s, r->offset, key, r->size, r->crc, &image)) == 0) {
+        pthread_mutex_lock(&l->lock);
+        wb_log_loaded_locked(l, s, r->offset, key, time_s, image);
+        pthread_mutex_unlock(&l->lock);
+    }
+    i->entry = e;
+    i->image = image;
     *out = i;
     return rc;
+}
+
+/* An item that brings a record of the failed segment to the next one; NULL in *out: there is nothing to bring. */
+static int rescue_one(logstore *l, const log_batch *b, log_segment *s, const log_record *r, log_item **out)
+{
+    *out = NULL;
+    if (r->type == LOG_NOTE)
+        return 0;
+    if (r->type == LOG_PUT)
+        return rescue_blob(l, b, s, r, out);
+    *out = rescue_tombstone(blob_key_of(r->key, r->key_size));
+    return *out != NULL ? 0 : -ENOMEM;
 }
 
 /* Puts what the failed segment has unsynced before what b has. */
@@ -363,7 +393,7 @@ static int rescue(logstore *l, log_batch *b)
 
     wb_log_batch_init(&all);
     while (rc == 0 && wb_log_footer_next(l->footer.data, l->footer_rescue, &at, &r)) {
-        rc = rescue_one(l, s, &r, &i);
+        rc = rescue_one(l, b, s, &r, &i);
         if (i != NULL) {
             i->taken = i->abandoned = true; /* nobody waits for it */
             wb_log_batch_add(&all, i);
@@ -412,9 +442,9 @@ static int batch_room(logstore *l, const log_batch *b)
     if (behind)
         (void)wb_log_reclaim(l);
     do
-        rc = wb_log_rotate(l, b->bytes, b->footer_bytes, !b->puts);
+        rc = l->active != NULL && l->active->failed ? -EIO : wb_log_rotate(l, b->bytes, b->footer_bytes, !b->puts);
     while (rc == -ENOSPC && wb_log_reclaim(l));
-    return rc;
+    return l->active != NULL && l->active->failed ? -EIO : rc; /* a sync on the way: not to be forgotten */
 }
 
 static int batch_write_first(logstore *l, log_batch *b)
@@ -439,15 +469,22 @@ static int batch_write_first(logstore *l, log_batch *b)
 
 int wb_log_batch_write(logstore *l, log_batch *b)
 {
+    uint64_t unsynced;
     int rc;
 
     l->footer_rescue = l->footer.size;
     rc = batch_write_first(l, b);
     if (rc == 0 || l->active == NULL || !l->active->failed)
         return rc; /* done, or nothing was written */
+    pthread_mutex_lock(&l->lock);
+    unsynced = l->written_lsn - l->durable;
+    pthread_mutex_unlock(&l->lock);
     rc = batch_again(l, b, rc);
     if (rc != 0) {
         l->active->failed = true;
+        pthread_mutex_lock(&l->lock);
+        l->lost = unsynced;
+        pthread_mutex_unlock(&l->lock);
         wb_log_turn_read_only(l, "neither the segment in use nor a new one could be written");
         rc = blob_fail(-EIO, 0, "%.150s cannot be written any more; see to the disk, then open it again", l->dir);
     }

@@ -43,6 +43,7 @@ static void settle_put_locked(logstore *l, log_item *i)
     log_entry *e = i->entry;
 
     if (i->old != NULL) {
+        i->old->segment->dead_lsn = l->next_lsn - 1;
         wb_log_count_out_locked(l, i->old);
         wb_log_exchange_locked(l, i->old, e);
         free(i->old);
@@ -60,11 +61,14 @@ static void settle_copy_locked(logstore *l, log_item *i)
     log_segment *from = e->segment;
     uint64_t bytes = wb_log_entry_bytes(e);
 
+    from->dead_lsn = l->next_lsn - 1;
     from->live_blobs--;
     from->live_bytes -= bytes;
     l->live_bytes -= bytes;
     l->copy_credit -= (int64_t)bytes;
     settle_moved_locked(l, e, i);
+    if (i->busy)
+        e->flags |= LOG_BUSY;
     bytes = wb_log_entry_bytes(e);
     e->segment->live_blobs++;
     e->segment->live_bytes += bytes;
@@ -83,6 +87,7 @@ static void settle_done_locked(logstore *l, log_item *i)
         settle_copy_locked(l, i);
         break;
     case LOG_ITEM_DELETE:
+        i->entry->segment->dead_lsn = l->next_lsn - 1;
         wb_log_count_out_locked(l, i->entry);
         wb_log_remove_locked(l, i->entry);
         l->copy_credit += (int64_t)wb_log_item_bytes(i);
@@ -109,7 +114,8 @@ static void settle_undone_locked(logstore *l, log_item *i)
         break;
     case LOG_ITEM_COPY:
     case LOG_ITEM_DELETE:
-        i->entry->flags &= (uint8_t)~LOG_BUSY;
+        if (!i->busy)
+            i->entry->flags &= (uint8_t)~LOG_BUSY;
         break;
     default:
         break;

@@ -89,11 +89,8 @@ static int keep_copy_one_locked(logstore *l, log_segment *s, uint64_t offset, bl
         pthread_mutex_lock(&l->lock);
         if (rc == 0 && image->error != 0 && ++s->unreadable < LOG_UNREADABLE_MAX)
             rc = wb_log_fail_name(l, image->error, "read", s->number); /* it may be better another time */
-        if (rc == 0) {
-            image->time_ms = (int64_t)e->time_s * 1000;
-            if (image->damaged)
-                wb_log_found_damaged_locked(l, s, offset, key, image);
-        }
+        if (rc == 0)
+            wb_log_loaded_locked(l, s, offset, key, e->time_s, image);
     }
     if (rc != 0) {
         e->flags &= (uint8_t)~LOG_BUSY;
@@ -183,7 +180,7 @@ static int keep_retire(logstore *l, bool *done)
     pthread_mutex_lock(&l->lock);
     can = l->oldest != NULL && l->oldest->newer != NULL && l->oldest != l->active && l->oldest->live_blobs == 0 &&
           l->oldest->pins == 0 && !l->read_only;
-    unsynced = l->written_lsn != l->durable;
+    unsynced = can && l->oldest->dead_lsn > l->durable && l->sync_mode != BLOB_LOGSTORE_SYNC_NEVER;
     pthread_mutex_unlock(&l->lock);
     if (!can)
         return 0;

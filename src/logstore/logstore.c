@@ -228,6 +228,11 @@ static void log_free(logstore *l)
         free(i->entry);
         free(i);
     }
+    while ((i = l->queue) != NULL) { /* the keeper's, when it had no memory to go on */
+        l->queue = i->next;
+        wb_log_image_drop(i->image);
+        free(i);
+    }
     for (log_segment *s = l->oldest; s != NULL; s = newer) {
         newer = s->newer;
         wb_log_segment_free(l, s);
@@ -256,7 +261,9 @@ static int log_finish(logstore *l)
     int rc = 0;
 
     if (l->read_only)
-        return 0;
+        return l->lost > 0 ? blob_fail(-EIO, 0, "%.100s: %llu records that were written may not last", l->dir,
+                                       (unsigned long long)l->lost)
+                           : 0;
     if (l->lazy != NULL || l->written_lsn != l->durable) {
         if ((item = wb_log_item_new(LOG_ITEM_SYNC)) == NULL)
             return blob_fail(-ENOMEM, 0, "no memory to close %.150s", l->dir);
@@ -280,6 +287,14 @@ static int log_close(blob_store *s, blob_ctx *ctx)
     return rc;
 }
 
+/* A put or delete whose ctx ended while it was being written takes effect when the disk says so; one that takes longer
+ * than this is as good as gone. */
+static int64_t log_in_doubt_ms(blob_store *s)
+{
+    (void)s;
+    return 60000;
+}
+
 static const blob_store_ops log_ops = {
     .struct_size = sizeof(blob_store_ops),
     .name = "logstore",
@@ -290,6 +305,7 @@ static const blob_store_ops log_ops = {
     .list = wb_log_list,
     .len = wb_log_len,
     .close = log_close,
+    .in_doubt_ms = log_in_doubt_ms,
 };
 
 bool wb_log_is(const blob_store *s)
@@ -443,7 +459,7 @@ int blob_logstore_open(blob_store **out, const char *dir, const blob_logstore_op
         if (wb_log_disk_new(&disk, dir) != 0)
             return blob_fail(-ENOMEM, 0, "no memory to open %.200s", dir);
         rc = wb_log_open(out, disk, dir, options, 0);
-        if (rc != -EAGAIN)
+        if (rc != -EAGAIN || options == NULL || options->read_only != 1)
             return rc;
     }
     return blob_fail(rc, 0, "%.150s changes faster than it can be read; try again", dir);

@@ -158,10 +158,11 @@ struct log_segment {
     unsigned pins;                   /* (l) those who read from it */
     int fd;                          /* (l) -1: not open. The active segment's stays open */
     int direct;                      /* (w) likewise, past the page cache; the active segment's only */
-    bool recovery;                   /* made to write a tail again */
-    bool sealed;                     /* (w) has its footer */
-    bool failed;                     /* (w) never to be written or synced again */
-    bool damaged;                    /* (l) to be set aside when it is retired */
+    uint64_t dead_lsn; /* (l) of the last record that made one of its records dead, but for lazy deletes */
+    bool recovery;     /* made to write a tail again */
+    bool sealed;       /* (w) has its footer */
+    bool failed;       /* (w) never to be written or synced again */
+    bool damaged;      /* (l) to be set aside when it is retired */
 };
 
 /* Names. */
@@ -193,8 +194,9 @@ void wb_log_segment_close(logstore *l, log_segment *s);
 
 /* ---- spares, and retiring ---- */
 
-/* Opens a spare for s, the one with most blocks written; there must be one. It is none any more, whatever comes of it. */
-int wb_log_spare_take(logstore *l, log_segment *s, uint64_t *spare);
+/* Opens a spare for s, the one with most blocks written, if there are at least so many: else -ENOSPC. It is none any more,
+ * whatever comes of it. */
+int wb_log_spare_take(logstore *l, log_segment *s, unsigned least, uint64_t *spare);
 int wb_log_spare_make(logstore *l);
 uint64_t wb_log_spare_number(logstore *l);
 int wb_log_spare_reserve(logstore *l); /* makes one if there is none */
@@ -232,6 +234,7 @@ struct log_item {
     uint16_t padding;
     uint8_t parity; /* which condition it waits on */
     bool taken, done;
+    bool busy;      /* COPY: the entry stays busy, for somebody who waits in the queue */
     bool abandoned; /* nobody waits any more: freed by who settles it */
 };
 
@@ -355,6 +358,7 @@ struct logstore {
     uint64_t spares[LOG_SPARES];      /* (l) their numbers */
     uint64_t spare_written[LOG_SPARES];
     unsigned spare_count;
+    unsigned spare_comes; /* (l) 1: the segment that is being retired will be one */
     uint64_t next_spare;  /* (l) */
     uint64_t next_number; /* (w) of the next segment */
     int64_t copy_credit;  /* (l) bytes that may be copied forward: so many died */
@@ -386,6 +390,7 @@ struct logstore {
     bool recovering;         /* nothing is vouched for until all is written again */
 
     bool read_only; /* (l) */
+    uint64_t lost;  /* (l) records that were written, and could neither be synced nor written again */
     char read_only_text[200];
     char fail_text[200]; /* (l) of the last batch that failed */
 
@@ -416,6 +421,10 @@ static inline logstore *wb_log_of(blob_store *s)
 int wb_log_open(blob_store **out, log_disk *disk, const char *dir, const blob_logstore_options *options,
                 unsigned flags);
 int wb_log_keep(blob_store *s); /* without a keeper: does now what it would find to do, idle time passed */
+
+/* What was loaded of an entry that was put then: its time, and if it is damaged, that. */
+void wb_log_loaded_locked(logstore *l, log_segment *s, uint64_t offset, blob_key key, uint32_t time_s,
+                          log_image *image);
 
 /* The operations. */
 int wb_log_get(blob_store *s, blob_ctx *ctx, blob_key key, blob **out);

@@ -30,8 +30,8 @@ static bool read_is_there(logstore *l, const log_segment *s, uint64_t offset, bl
     log_header h;
     log_record r;
 
-    if (wb_log_read(l, s, block, sizeof block, 0) == 0 && wb_log_header_decode(block, &h) && h.segment != s->number)
-        return false;
+    if (wb_log_read(l, s, block, sizeof block, 0) == 0 && wb_log_header_decode(block, &h))
+        return h.segment == s->number; /* if so, whatever is wrong with the record is damage */
     return wb_log_read(l, s, bytes, size, offset) == 0 &&
            wb_log_record_decode(bytes, size, (log_where){l->log_id, s->number}, offset, &r, NULL) &&
            r.key_size == key.size && (key.size == 0 || memcmp(r.key, key.data, key.size) == 0);
@@ -45,18 +45,25 @@ void wb_log_found_damaged_locked(logstore *l, log_segment *s, uint64_t offset, b
                                                   : "the blob's bytes fail their checksum"};
     log_entry *e = read_find_locked(l, key);
 
-    if (e != NULL && e->segment == s && wb_log_entry_offset(e) == offset)
+    if (e != NULL && e->segment == s && wb_log_entry_offset(e) == offset && image->error == 0)
         e->flags |= LOG_DAMAGED;
     wb_log_found_locked(l, s, &what, key, 1);
+}
+
+void wb_log_loaded_locked(logstore *l, log_segment *s, uint64_t offset, blob_key key, uint32_t time_s, log_image *image)
+{
+    image->time_ms = (int64_t)time_s * 1000;
+    if (image->damaged)
+        wb_log_found_damaged_locked(l, s, offset, key, image);
 }
 
 static int read_damaged_locked(logstore *l, log_segment *s, uint64_t offset, blob_key key, const log_image *image)
 {
     char hex[2 * BLOB_KEY_MAX + 1];
 
+    wb_log_found_damaged_locked(l, s, offset, key, image);
     if (image->error != 0 && image->error != -ENODATA)
         return wb_log_fail_name(l, image->error, "read", s->number); /* it may be better another time */
-    wb_log_found_damaged_locked(l, s, offset, key, image);
     blob_key_hex(key, hex);
     return blob_fail(BLOB_CORRUPT, 0, "%.40s in %.100s/%016" PRIx64 ".log at %" PRIu64 " fails its checksum", hex,
                      l->dir, s->number, offset);

@@ -98,7 +98,7 @@ static int rec_tail(recovery *rec, const log_record *r)
     redo->r.key = redo->key;
     *rec->redo_end = redo;
     rec->redo_end = &redo->next;
-    rec->redo_bytes += wb_log_round(wb_log_record_bytes(r->key_size, r->size), 8) + LOG_BLOCK;
+    rec->redo_bytes += wb_log_record_bytes(r->key_size, r->size);
     rec->redo_footer += LOG_FOOTER_ENTRY + r->key_size;
     return 0;
 }

@@ -82,12 +82,13 @@ void wb_log_found_locked(logstore *l, log_segment *s, const log_finding *what, b
     l->found++;
 }
 
+/* One that cannot be read is a finding, too, and no reason to leave the others unread. */
 static int verify_one(void *arg, blob_key key, uint64_t size)
 {
     int rc = wb_log_verify(arg, key);
 
     (void)size;
-    return rc == BLOB_CORRUPT || rc == BLOB_NOT_FOUND ? 0 : rc;
+    return rc == -ENOMEM ? rc : 0;
 }
 
 int blob_logstore_findings(blob_store *s, blob_ctx *ctx, unsigned verify,
@@ -166,7 +167,7 @@ int blob_logstore_get_info(blob_store *s, blob_logstore_info *out)
     info.damaged_records = l->damaged_records;
     info.torn_records = l->torn_records;
     info.rewritten = l->rewritten;
-    info.unsynced_records = l->written_lsn - l->durable;
+    info.unsynced_records = l->lost > 0 ? l->lost : l->written_lsn - l->durable;
     info.read_only = l->opened_read_only ? 1 : l->read_only ? 2 : 0;
     memcpy(info.text, l->read_only_text, sizeof l->read_only_text);
     pthread_mutex_unlock(&l->lock);

@@ -124,6 +124,10 @@ int wb_log_pin_locked(logstore *l, log_segment *s)
             segment_close_one_locked(l);
         wb_log_segment_name(name, s->number);
         rc = l->disk->ops->open(l->disk, name, LOG_OPEN_READ, &s->fd);
+        if ((rc == -EMFILE || rc == -ENFILE) && l->open_files > 0 && !l->opened_read_only) {
+            segment_close_one_locked(l);
+            rc = l->disk->ops->open(l->disk, name, LOG_OPEN_READ, &s->fd);
+        }
         if (rc != 0) {
             s->fd = -1;
             return wb_log_fail(l, rc, "open", name);
@@ -175,17 +179,15 @@ int wb_log_segment_create(logstore *l, log_segment *s, uint64_t *spare)
 
 static int segment_find_file(logstore *l, log_segment *s, bool reserve, uint64_t *spare)
 {
-    unsigned spares;
-    int rc;
+    bool usual = s->size == l->segment_bytes;
+    int rc = usual ? wb_log_spare_take(l, s, 2, spare) : -ENOSPC;
 
-    pthread_mutex_lock(&l->lock);
-    spares = s->size == l->segment_bytes ? l->spare_count : 0;
-    pthread_mutex_unlock(&l->lock);
-    if (spares > 1)
-        return wb_log_spare_take(l, s, spare);
-    rc = wb_log_segment_create(l, s, spare);
-    if (rc == -ENOSPC && reserve && spares > 0)
-        rc = wb_log_spare_take(l, s, spare);
+    if (rc == -ENOSPC)
+        rc = wb_log_segment_create(l, s, spare);
+    if (rc == -ENOSPC && reserve && usual)
+        rc = wb_log_spare_take(l, s, 1, spare);
+    if (rc == -ENOSPC)
+        (void)blob_fail(rc, 0, "no room for a new segment of %.150s; free space or raise the quota", l->dir);
     return rc;
 }
 
@@ -249,11 +251,21 @@ static int segment_make(logstore *l, log_segment *s, bool reserve)
     return rc;
 }
 
+static bool segment_read_only(logstore *l)
+{
+    bool read_only;
+
+    pthread_mutex_lock(&l->lock);
+    read_only = l->read_only;
+    pthread_mutex_unlock(&l->lock);
+    return read_only;
+}
+
 bool wb_log_fits(const logstore *l, uint64_t bytes, uint64_t footer_bytes)
 {
     const log_segment *s = l->active;
 
-    return s != NULL && !s->sealed && !s->failed &&
+    return s != NULL && !s->sealed && !s->failed && l->tail <= LOG_SEGMENT_MAX &&
            wb_log_round(l->tail, LOG_BLOCK) + bytes + l->footer.size + footer_bytes + LOG_TRAILER_BYTES <= s->size;
 }
 
@@ -283,7 +295,7 @@ int wb_log_rotate(logstore *l, uint64_t bytes, uint64_t footer_bytes, bool reser
     s->size = size > l->segment_bytes ? size : l->segment_bytes;
     s->recovery = l->recovering && s->first_lsn == l->cut_lsn;
     rc = segment_make(l, s, reserve);
-    if (rc != 0 && rc != -ENOSPC && rc != -ENOMEM)
+    if (rc != 0 && rc != -ENOSPC && rc != -ENOMEM && !segment_read_only(l))
         rc = segment_make(l, s, reserve); /* that file is no good, perhaps another one is */
     if (rc != 0) {
         wb_log_segment_free(l, s);

@@ -37,7 +37,7 @@ static void spare_forget_locked(logstore *l, unsigned at)
 }
 
 /* One with all its blocks written, if there is one. */
-int wb_log_spare_take(logstore *l, log_segment *s, uint64_t *spare)
+int wb_log_spare_take(logstore *l, log_segment *s, unsigned least, uint64_t *spare)
 {
     char name[LOG_NAME_MAX];
     uint64_t size = 0;
@@ -45,6 +45,10 @@ int wb_log_spare_take(logstore *l, log_segment *s, uint64_t *spare)
     int rc;
 
     pthread_mutex_lock(&l->lock);
+    if (l->spare_count < least) {
+        pthread_mutex_unlock(&l->lock);
+        return -ENOSPC;
+    }
     for (unsigned i = 1; i < l->spare_count; i++)
         if (l->spare_written[i] > l->spare_written[best])
             best = i;
@@ -70,7 +74,7 @@ int wb_log_spare_adopt(logstore *l, uint64_t number)
 
     wb_log_segment_name_spare(name, number);
     if (l->spare_count < LOG_SPARES) {
-        if ((rc = l->disk->ops->open(l->disk, name, LOG_OPEN_WRITE, &fd)) != 0)
+        if ((rc = l->disk->ops->open(l->disk, name, LOG_OPEN_READ, &fd)) != 0)
             return wb_log_fail(l, rc, "open", name);
         rc = l->disk->ops->size(l->disk, fd, &size);
         (void)l->disk->ops->close(l->disk, fd);
@@ -100,7 +104,7 @@ int wb_log_spare_make(logstore *l)
     s->size = l->segment_bytes;
     rc = wb_log_segment_create(l, s, &number);
     pthread_mutex_lock(&l->lock);
-    if (rc == 0 && l->spare_count < LOG_SPARES)
+    if (rc == 0 && l->spare_count + l->spare_comes < LOG_SPARES)
         spare_add_locked(l, number, 0);
     else if (rc == 0)
         unneeded = true; /* segments have been retired meanwhile */
@@ -116,12 +120,18 @@ int wb_log_spare_make(logstore *l)
 int wb_log_spare_drop(logstore *l)
 {
     char name[LOG_NAME_MAX];
+    bool drop;
     int rc;
 
     pthread_mutex_lock(&l->lock);
-    wb_log_segment_name_spare(name, l->spares[l->spare_count - 1]);
-    spare_forget_locked(l, l->spare_count - 1);
+    drop = l->spare_count > 1; /* the last one is the reserve */
+    if (drop) {
+        wb_log_segment_name_spare(name, l->spares[l->spare_count - 1]);
+        spare_forget_locked(l, l->spare_count - 1);
+    }
     pthread_mutex_unlock(&l->lock);
+    if (!drop)
+        return 0;
     rc = l->disk->ops->remove(l->disk, name);
     return rc == 0 ? 0 : wb_log_fail(l, rc, "remove", name);
 }
@@ -204,10 +214,11 @@ int wb_log_retire(logstore *l, bool *done)
     pthread_mutex_lock(&l->lock);
     s = l->oldest;
     *done = s != NULL && s != l->active && s->newer != NULL && s->live_blobs == 0 && s->pins == 0 && !l->read_only &&
-            !l->retiring;
+            !l->retiring && (l->sync_mode == BLOB_LOGSTORE_SYNC_NEVER || s->dead_lsn <= l->durable);
     if (*done) {
         l->retiring = true;
         where = retire_where_locked(l, s);
+        l->spare_comes = where == RETIRE_SPARE;
         if (s->fd >= 0)
             l->open_files--;
         wb_log_segment_close(l, s);
@@ -220,8 +231,9 @@ int wb_log_retire(logstore *l, bool *done)
     *done = rc == 0;
     pthread_mutex_lock(&l->lock);
     if (rc == 0)
-        retire_forget_locked(l, s, where, spare);
+        retire_forget_locked(l, s, where, spare); /* nobody pins it: what is retiring is left alone */
     l->retiring = false;
+    l->spare_comes = 0;
     pthread_cond_broadcast(&l->settled);
     pthread_mutex_unlock(&l->lock);
     return rc;
@@ -231,18 +243,20 @@ bool wb_log_reclaim(logstore *l)
 {
     unsigned before, after;
     uint64_t segments;
-    bool done = true;
+    bool done = true, unsynced;
 
     pthread_mutex_lock(&l->lock);
     before = l->spare_count;
     segments = l->segments;
     while (l->retiring)
         (void)wb_log_settled_locked(l, NULL);
+    unsynced = l->oldest != NULL && l->oldest->dead_lsn > l->durable;
     pthread_mutex_unlock(&l->lock);
     /* What made the records dead must be on the disk before they go (rule 6). */
-    if (l->active == NULL || (!l->active->failed && wb_log_sync(l) == 0))
-        while (done && wb_log_retire(l, &done) == 0)
-            ;
+    if (unsynced && (l->active == NULL || l->active->failed || wb_log_sync(l) != 0))
+        return false;
+    while (done && wb_log_retire(l, &done) == 0)
+        ;
     pthread_mutex_lock(&l->lock);
     after = l->spare_count;
     done = after > before || l->segments < segments;
