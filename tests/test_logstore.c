@@ -603,6 +603,111 @@ static void reading_only_changes_nothing(void **state)
     rig_end(&r);
 }
 
+/* ---- damage ---- */
+
+static int count_finding(void *arg, const blob_logstore_finding *finding)
+{
+    assert_non_null(finding->file);
+    assert_non_null(finding->text);
+    ++*(unsigned *)arg;
+    return 0;
+}
+
+static unsigned count_findings(rig *r)
+{
+    unsigned count = 0;
+
+    test_ok(blob_logstore_findings(r->s, NULL, 1, count_finding, &count));
+    return count;
+}
+
+/* Header and payload of one blob, gone with their block: whoever opens the log, for reading only too, is told so. */
+static void a_damaged_blob_is_never_told_to_be_gone(void **state)
+{
+    static const unsigned char zeroes[LOG_BLOCK];
+    blob *b;
+    rig r;
+    (void)state;
+
+    rig_start(&r);
+    test_ok(put(&r, 1, 100, 0));
+    test_ok(put(&r, 2, 100, 0));
+    test_ok(blob_store_close(r.s, NULL));
+    simdisk_poke(r.disk, "0000000000000001.log", LOG_BLOCK, zeroes, sizeof zeroes);
+    for (r.options.read_only = 0; r.options.read_only < 2; r.options.read_only++) {
+        rig_open(&r);
+        test_status(blob_store_get(r.s, NULL, key_of(1), &b), BLOB_CORRUPT);
+        test_ok(blob_logstore_salvage(r.s, NULL, key_of(1), &b));
+        assert_int_equal(b->size, 100);
+        blob_unref(b);
+        expect_blob(&r, 2, 100);
+        assert_int_equal(count_findings(&r), 1);
+        assert_int_equal(info_of(&r).damaged_records, 1);
+        test_ok(blob_store_close(r.s, NULL));
+    }
+    r.options.read_only = 0;
+    rig_open(&r);
+
+    test_ok(blob_store_delete(r.s, NULL, key_of(1), 0));
+    test_ok(blob_store_delete(r.s, NULL, key_of(2), 0));
+    test_ok(wb_log_keep(r.s));
+
+    rig_end(&r);
+}
+
+static void what_cannot_be_read_is_a_finding_and_stops_nothing(void **state)
+{
+    simdisk_fault fault = {.ops = SIMDISK_BIT(SIMDISK_READ), .count = 2, .status = -EIO};
+    blob *b;
+    rig r;
+    (void)state;
+
+    rig_start(&r);
+    r.options.cache_bytes = 1;
+    rig_reopen(&r);
+    for (unsigned n = 0; n < 5; n++)
+        test_ok(put(&r, n, 100, 0));
+    simdisk_fail(r.disk, &fault); /* the first blob, and its salvage */
+    assert_int_equal(count_findings(&r), 1);
+    assert_int_equal(simdisk_failed(r.disk), 2);
+    simdisk_mend(r.disk);
+    test_ok(blob_store_get(r.s, NULL, key_of(0), &b)); /* it was the disk, not the blob */
+    blob_unref(b);
+    rig_end(&r);
+}
+
+/* The sync that comes before old segments are retired to make room fails: nothing of what it was for is lost. */
+static void a_sync_that_fails_while_room_is_made_is_not_forgotten(void **state)
+{
+    simdisk_fault fault = {.ops = SIMDISK_BIT(SIMDISK_SYNC), .count = 1, .status = -EIO, .lost = SIMDISK_DROPPED};
+    rig r;
+    (void)state;
+
+    rig_start(&r);
+    r.options.sync = BLOB_LOGSTORE_SYNC_INTERVAL;
+    r.options.cache_bytes = 1 << 20;
+    rig_reopen(&r);
+    test_ok(put(&r, 1, 40000, 0));
+    test_ok(put(&r, 2, 20000, 0));
+    test_ok(put(&r, 3, 20000, 0)); /* in the next segment */
+    test_ok(blob_store_delete(r.s, NULL, key_of(1), 0));
+    test_ok(blob_store_delete(r.s, NULL, key_of(2), 0));
+    test_ok(put(&r, 4, 20000, 0));
+    simdisk_fail(r.disk, &fault);
+    test_ok(put(&r, 5, 40000, 0)); /* needs room: the first segment is empty */
+    assert_int_equal(simdisk_failed(r.disk), 1);
+    test_ok(blob_store_close(r.s, NULL));
+    simdisk_power_cut(r.disk, &(simdisk_fate){.bytes = SIMDISK_DROPPED, .names = SIMDISK_DROPPED});
+    rig_open(&r);
+    for (unsigned n = 1; n < 6; n++)
+        if (n < 3)
+            test_status(blob_store_size(r.s, NULL, key_of(n), &(uint64_t){0}), BLOB_NOT_FOUND);
+        else
+            expect_blob(&r, n, n == 5 ? 40000 : 20000);
+    assert_int_equal(info_of(&r).damaged_records, 0);
+    rig_end(&r);
+}
+
 /* ---- numbers ---- */
 
 static void the_numbers_are_true(void **state)
@@ -659,6 +764,9 @@ int main(void)
         cmocka_unit_test(an_empty_segment_that_was_cut_off_hides_nothing),
         cmocka_unit_test(a_log_can_be_read_beside_its_host),
         cmocka_unit_test(reading_only_changes_nothing),
+        cmocka_unit_test(a_damaged_blob_is_never_told_to_be_gone),
+        cmocka_unit_test(what_cannot_be_read_is_a_finding_and_stops_nothing),
+        cmocka_unit_test(a_sync_that_fails_while_room_is_made_is_not_forgotten),
         cmocka_unit_test(the_numbers_are_true),
     };
 

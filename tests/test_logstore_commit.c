@@ -15,6 +15,7 @@
 typedef struct gate {
     pthread_mutex_t lock;
     pthread_cond_t changed;
+    simdisk_op op; /* what it holds back */
     bool closed;
     unsigned passes;  /* closed, it lets so many through */
     unsigned waiting; /* syncs that it holds back */
@@ -31,9 +32,11 @@ static void gate_watch(void *arg, const simdisk_call *call)
 {
     gate *g = arg;
 
-    if (call->op != SIMDISK_SYNC)
-        return;
     pthread_mutex_lock(&g->lock);
+    if (call->op != g->op) {
+        pthread_mutex_unlock(&g->lock);
+        return;
+    }
     g->syncs++;
     g->waiting++;
     pthread_cond_broadcast(&g->changed);
@@ -70,15 +73,20 @@ static unsigned gate_syncs(gate *g)
     return syncs;
 }
 
-static void rig_start(rig *r)
+static void rig_start_as(rig *r, const blob_logstore_options *options)
 {
     test_watchdog(60);
-    *r = (rig){.disk = simdisk_new(7)};
+    *r = (rig){.disk = simdisk_new(7), .gate.op = SIMDISK_SYNC};
     pthread_mutex_init(&r->gate.lock, NULL);
     pthread_cond_init(&r->gate.changed, NULL);
-    test_ok(wb_log_open(&r->s, simdisk_mount(r->disk), "log", NULL, LOG_NO_KEEPER));
+    test_ok(wb_log_open(&r->s, simdisk_mount(r->disk), "log", options, LOG_NO_KEEPER));
     test_ok(blob_store_put(r->s, NULL, test_key("first"), blob_view_of("", 0), 0)); /* makes the segment */
     simdisk_watch(r->disk, gate_watch, &r->gate);
+}
+
+static void rig_start(rig *r)
+{
+    rig_start_as(r, NULL);
 }
 
 static void rig_end(rig *r)
@@ -399,6 +407,55 @@ static void who_gives_up_while_it_is_written_may_still_be_stored(void **state)
     rig_end(&r);
 }
 
+/* ---- when a segment fails ---- */
+
+static void gate_switch(gate *g, simdisk_op op)
+{
+    pthread_mutex_lock(&g->lock);
+    g->op = op;
+    g->passes = 1; /* for the one that it holds back now */
+    pthread_cond_broadcast(&g->changed);
+    while (g->passes > 0)
+        pthread_cond_wait(&g->changed, &g->lock);
+    pthread_mutex_unlock(&g->lock);
+}
+
+/* A blob that is not synced yet is in a segment that fails, while a replacement of it waits in the queue; that is given up
+ * once the blob has been brought to the next segment. */
+static void a_blob_outlives_its_segment_whatever_waits_to_change_it(void **state)
+{
+    blob_logstore_options o = blob_logstore_options_default();
+    simdisk_fault fault = {.ops = SIMDISK_BIT(SIMDISK_WRITE), .count = 1, .status = -EIO};
+    caller other, replace;
+    rig r;
+    (void)state;
+
+    o.sync = BLOB_LOGSTORE_SYNC_INTERVAL;
+    rig_start_as(&r, &o);
+    test_ok(blob_store_put(r.s, NULL, test_key("k"), blob_view_of("old", 3), 0));
+    r.gate.op = SIMDISK_WRITE;
+    gate_set(&r.gate, true);
+    call(&other, &r, PUT, "p", "p");
+    gate_reached(&r.gate);
+    call(&replace, &r, REPLACE, "k", "newer");
+    until_waiting(&r, 1, 0);
+    simdisk_fail(r.disk, &fault);
+    gate_switch(&r.gate, SIMDISK_SYNC); /* the write fails; the header of the next segment is held */
+    gate_reached(&r.gate);
+    blob_ctx_cancel(replace.ctx);
+    test_status(result(&replace), -ECANCELED);
+    gate_set(&r.gate, false);
+    test_ok(result(&other));
+    test_ok(get(&r, "k", "old"));
+    simdisk_watch(r.disk, NULL, NULL);
+    test_ok(blob_store_close(r.s, NULL));
+    simdisk_power_cut(r.disk, &(simdisk_fate){.bytes = SIMDISK_DROPPED, .names = SIMDISK_DROPPED});
+    test_ok(wb_log_open(&r.s, simdisk_mount(r.disk), "log", NULL, LOG_NO_KEEPER));
+    test_ok(get(&r, "k", "old"));
+    test_ok(get(&r, "p", "p"));
+    rig_end(&r);
+}
+
 /* ---- reading ---- */
 
 static void a_segment_that_is_read_is_not_used_again(void **state)
@@ -440,6 +497,7 @@ int main(void)
         cmocka_unit_test(who_gives_up_in_the_queue_has_done_nothing),
         cmocka_unit_test(who_waits_for_the_disk_of_another_can_give_up),
         cmocka_unit_test(who_gives_up_while_it_is_written_may_still_be_stored),
+        cmocka_unit_test(a_blob_outlives_its_segment_whatever_waits_to_change_it),
         cmocka_unit_test(a_segment_that_is_read_is_not_used_again),
     };
 

@@ -8,8 +8,12 @@ static int rec_commit(logstore *l, log_kind kind, log_entry *entry, log_entry *o
 {
     log_item *i = wb_log_item_new(kind);
 
-    if (i == NULL)
+    if (i == NULL) {
+        wb_log_image_drop(image);
+        if (old != NULL)
+            free(entry); /* a new one is in the index */
         return blob_fail(-ENOMEM, 0, "no memory to open %.150s", l->dir);
+    }
     i->entry = entry;
     i->old = old;
     i->image = image;

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "blob/folder.h"
+#include "blob/store.h"
 
 /* ---- words ---- */
 
@@ -112,12 +113,12 @@ int blob_logstore_findings(blob_store *s, blob_ctx *ctx, unsigned verify,
             told.key = blob_key_of(f->key, f->key_size);
         /* None is ever taken out of the list, so this one is still there after the call. */
         pthread_mutex_unlock(&l->lock);
-        if ((rc = blob_ctx_status(ctx)) == 0)
-            rc = fn(arg, &told);
+        if ((rc = blob_ctx_status(ctx)) == 0 && (rc = fn(arg, &told)) != 0)
+            return wb_list_end(rc);
         pthread_mutex_lock(&l->lock);
     }
     pthread_mutex_unlock(&l->lock);
-    return rc == BLOB_LIST_STOP ? 0 : rc;
+    return rc;
 }
 
 /* ---- numbers ---- */
