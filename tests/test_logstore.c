@@ -490,6 +490,38 @@ static void a_put_does_not_overtake_the_tombstone_of_its_key(void **state)
     rig_end(&r);
 }
 
+/* A full disk without a reserve, and more tombstones than go into one batch: whoever waits is told so. */
+static void nobody_waits_for_ever_on_a_full_disk(void **state)
+{
+    char longest[BLOB_KEY_MAX];
+    logstore *l;
+    rig r;
+    (void)state;
+
+    rig_start(&r);
+    l = wb_log_of(r.s);
+    memset(longest, 'x', sizeof longest);
+    for (unsigned n = 0; n < 200; n++) {
+        memcpy(longest, &n, sizeof n);
+        test_ok(blob_store_put(r.s, NULL, blob_key_of(longest, sizeof longest), blob_view_of("", 0), 0));
+    }
+    simdisk_capacity(r.disk, simdisk_used(r.disk));
+    l->spare_count = 0; /* as if it had been used up */
+    for (unsigned n = 0; n < 200; n++) {
+        memcpy(longest, &n, sizeof n);
+        test_ok(blob_store_delete(r.s, NULL, blob_key_of(longest, sizeof longest), BLOB_LAZY));
+    }
+    while (wb_log_fits(l, LOG_SEGMENT_MIN / 4, 20000)) /* the active segment is full as well */
+        l->tail += LOG_BLOCK;
+    l->oldest->live_blobs++; /* and nothing can be retired */
+    test_status(put(&r, 1, 10, 0), -ENOSPC);
+    l->oldest->live_blobs--;
+    simdisk_capacity(r.disk, 0);
+    test_ok(put(&r, 1, 10, 0));
+    assert_int_equal(test_len(r.s), 1);
+    rig_end(&r);
+}
+
 /* ---- what two crashes left ---- */
 
 typedef struct cutter {
@@ -761,6 +793,7 @@ int main(void)
         cmocka_unit_test(a_straggler_is_copied_forward),
         cmocka_unit_test(a_log_that_cannot_be_smaller_is_left_alone),
         cmocka_unit_test(a_put_does_not_overtake_the_tombstone_of_its_key),
+        cmocka_unit_test(nobody_waits_for_ever_on_a_full_disk),
         cmocka_unit_test(an_empty_segment_that_was_cut_off_hides_nothing),
         cmocka_unit_test(a_log_can_be_read_beside_its_host),
         cmocka_unit_test(reading_only_changes_nothing),

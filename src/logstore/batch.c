@@ -433,6 +433,9 @@ static int batch_room(logstore *l, const log_batch *b)
     bool behind;
     int rc = 0;
 
+    /* Also where there is room: it may be that of the reserve, once that is in use. */
+    if (b->puts && !l->recovering && wb_log_spare_reserve(l) == -ENOSPC && !wb_log_reclaim(l))
+        return blob_fail(-ENOSPC, 0, "no room for a reserve of %.150s; free space or raise the quota", l->dir);
     if (!b->rotate && (b->bytes == 0 || wb_log_fits(l, b->bytes, b->footer_bytes)))
         return 0;
     /* The keeper may be behind. */

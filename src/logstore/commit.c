@@ -233,12 +233,35 @@ static void batch_refuse_puts_locked(logstore *l, log_batch *b, int rc)
     wb_log_batch_init(b);
 }
 
+/* A batch of tombstones alone could not be written: nobody was told, and those in the queue would try for ever. */
+static void queue_fail_locked(logstore *l, int rc, unsigned *woken)
+{
+    log_item *i;
+
+    while ((i = l->queue) != NULL) {
+        if ((l->queue = i->next) == NULL)
+            l->queue_end = &l->queue;
+        l->queued--;
+        *woken |= 1u << i->parity;
+        settle_one_locked(l, i, rc);
+    }
+}
+
+static bool batch_is_lazy(const log_batch *b)
+{
+    for (const log_item *i = b->first; i != NULL; i = i->next)
+        if (i->kind != LOG_ITEM_LAZY)
+            return false;
+    return true;
+}
+
 /* Writes one batch. True: it had puts that found no room, and what came with them waits again. */
 static bool write_one_locked(logstore *l, bool removals, unsigned *woken)
 {
     blob_error error;
     log_item *next;
     log_batch b;
+    bool lazy;
     int rc = 0;
 
     batch_take_locked(l, &b, removals);
@@ -261,10 +284,13 @@ static bool write_one_locked(logstore *l, bool removals, unsigned *woken)
         batch_refuse_puts_locked(l, &b, rc);
         return true;
     }
+    lazy = batch_is_lazy(&b);
     for (log_item *i = b.first; i != NULL; i = next) {
         next = i->next;
         settle_one_locked(l, i, rc);
     }
+    if (rc != 0 && lazy)
+        queue_fail_locked(l, rc, woken);
     l->written_lsn = l->next_lsn - 1;
     return false;
 }

@@ -193,7 +193,12 @@ typedef enum keep_space { KEEP_ENOUGH, KEEP_SPARE_LESS, KEEP_ROTATE, KEEP_COPY }
 
 static keep_space keep_look_locked(const logstore *l)
 {
-    if (l->read_only || l->oldest == NULL || l->retiring || !wb_log_over_locked(l))
+    /* On a full disk the oldest segment must give way to a reserve, if it is not worth its place. */
+    bool starved = l->spare_count == 0 && l->no_space;
+
+    if (l->read_only || l->oldest == NULL || l->retiring || (!starved && !wb_log_over_locked(l)))
+        return KEEP_ENOUGH;
+    if (starved && (l->oldest == l->active || l->oldest->live_bytes > l->oldest->size / 2))
         return KEEP_ENOUGH;
     if (l->spare_count > 1)
         return KEEP_SPARE_LESS;

@@ -140,11 +140,17 @@ int wb_log_spare_drop(logstore *l)
 int wb_log_spare_reserve(logstore *l)
 {
     bool have;
+    int rc;
 
     pthread_mutex_lock(&l->lock);
     have = l->spare_count > 0;
     pthread_mutex_unlock(&l->lock);
-    return have ? 0 : wb_log_spare_make(l);
+    if (have || (rc = wb_log_spare_make(l)) == 0)
+        return 0;
+    pthread_mutex_lock(&l->lock);
+    wb_log_keeper_wake_locked(l); /* it may be able to make room for one */
+    pthread_mutex_unlock(&l->lock);
+    return rc;
 }
 
 bool wb_log_spares_short_locked(const logstore *l)
