@@ -87,7 +87,9 @@ int wb_log_cut(recovery *rec)
     /* Nothing may vouch for the new segment before all of the tail is in it. */
     l->recovering = true;
     l->cut_lsn = l->next_lsn;
-    rc = wb_log_rotate(l, rec->redo_bytes + 4 * LOG_BLOCK, rec->redo_footer + 2 * LOG_FOOTER_ENTRY, true);
+    do
+        rc = wb_log_rotate(l, rec->redo_bytes + 4 * LOG_BLOCK, rec->redo_footer + 2 * LOG_FOOTER_ENTRY, true);
+    while (rc == -ENOSPC && wb_log_reclaim(l));
     if (rc == 0)
         rc = rec_commit(l, LOG_ITEM_NOTE, NULL, NULL, NULL);
     for (const rec_redo *redo = rec->redo; redo != NULL && rc == 0; redo = redo->next)
