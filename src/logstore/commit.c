@@ -6,6 +6,7 @@
  * woken to lead it. A waiter that gives up while it may have been woken for that passes it on. */
 #include "logstore/logstore.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <sched.h>
 #include <stdlib.h>
@@ -378,6 +379,7 @@ static void withdraw_locked(logstore *l, log_item *item, int rc)
 {
     int leader;
 
+    assert(!item->abandoned && item->kind != LOG_ITEM_LAZY); /* it is the caller's to free */
     for (log_item **at = &l->queue; *at != NULL; at = &(*at)->next)
         if (*at == item) {
             if ((*at = item->next) == NULL)

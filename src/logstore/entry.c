@@ -201,6 +201,6 @@ void wb_log_cache_add_locked(logstore *l, log_entry *e, log_image *image)
     l->cache_newest = image;
     l->cache_bytes += image_cost(image);
     e->image = image;
-    while (l->cache_bytes > l->cache_max)
+    while (l->cache_bytes > l->cache_max && l->cache_oldest != NULL)
         wb_log_cache_remove_locked(l, l->cache_oldest->entry);
 }

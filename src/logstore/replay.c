@@ -2,6 +2,7 @@
  * that are missing are damage; the others are the tail, to be written again if they are whole (rules 2 to 4). */
 #include "logstore/recover.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -188,16 +189,18 @@ int wb_log_replay(recovery *rec)
 {
     log_finding what = {.what = "the segment is missing"};
     size_t count = rec->segments.count;
+    rec_segment *all = rec->all;
     int rc = 0;
 
+    assert(all != NULL);
     for (size_t i = 0; i < count && rc == 0; i++) {
-        rec_segment *g = &rec->all[i];
+        rec_segment *g = &all[i];
 
         rec_missing_before(rec, g, i > 0 ? g - 1 : NULL);
         rc = rec_replay_one(rec, g, i + 1 < count ? g + 1 : NULL);
     }
-    if (rc == 0 && count > 0 && rec->all[count - 1].x.continued) {
-        what.segment = rec->all[count - 1].s->number + 1;
+    if (rc == 0 && count > 0 && all[count - 1].x.continued) {
+        what.segment = all[count - 1].s->number + 1;
         wb_log_found_locked(rec->l, NULL, &what, blob_key_of(NULL, 0), 1);
     }
     return rc;

@@ -76,7 +76,7 @@ void wb_log_found_locked(logstore *l, log_segment *s, const log_finding *what, b
     f->segment = segment;
     f->has_key = key.data != NULL;
     f->key_size = (uint8_t)key.size;
-    if (key.size > 0)
+    if (key.data != NULL)
         memcpy(f->key, key.data, key.size);
     *l->findings_end = f;
     l->findings_end = &f->next;
