@@ -462,6 +462,23 @@ static void a_log_that_cannot_be_smaller_is_left_alone(void **state)
     rig_end(&r);
 }
 
+/* Each opening makes a segment of its own: they are put together again. */
+static void many_openings_make_no_large_log(void **state)
+{
+    rig r;
+    (void)state;
+
+    rig_start(&r);
+    for (unsigned n = 0; n < 300; n++) {
+        test_ok(put(&r, n, 3, 0));
+        test_ok(wb_log_keep(r.s));
+        expect_within_bound(&r, n);
+        rig_reopen(&r);
+    }
+    assert_int_equal(test_len(r.s), 300);
+    rig_end(&r);
+}
+
 /* More tombstones wait than go into one batch, and the last of them is of the key that is put. */
 static void a_put_does_not_overtake_the_tombstone_of_its_key(void **state)
 {
@@ -792,6 +809,7 @@ int main(void)
         cmocka_unit_test(a_log_is_never_larger_than_it_promises),
         cmocka_unit_test(a_straggler_is_copied_forward),
         cmocka_unit_test(a_log_that_cannot_be_smaller_is_left_alone),
+        cmocka_unit_test(many_openings_make_no_large_log),
         cmocka_unit_test(a_put_does_not_overtake_the_tombstone_of_its_key),
         cmocka_unit_test(nobody_waits_for_ever_on_a_full_disk),
         cmocka_unit_test(an_empty_segment_that_was_cut_off_hides_nothing),

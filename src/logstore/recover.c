@@ -360,7 +360,8 @@ int wb_log_recover(logstore *l)
     if (rc == 0) {
         l->next_lsn = rec.expect > rec.vouched + 1 ? rec.expect : rec.vouched + 1;
         l->durable = l->vouched = l->written_lsn = l->next_lsn - 1;
-        l->copy_credit = (int64_t)(rec.bytes - l->live_bytes);
+        /* Headers, footers and room that was left are no better than what died. */
+        l->copy_credit = (int64_t)l->segment_total - (int64_t)l->live_bytes;
         if (!l->opened_read_only && wb_log_must_cut(&rec))
             rc = wb_log_cut(&rec);
     }

@@ -30,7 +30,6 @@ typedef struct recovery {
     rec_numbers segments, spares, aside;
     rec_segment *all;
     uint64_t vouched; /* M */
-    uint64_t bytes;   /* of the records that count */
     uint64_t expect;  /* the next LSN */
     bool expects;     /* is known */
     rec_redo *redo, **redo_end;

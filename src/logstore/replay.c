@@ -116,7 +116,6 @@ static int rec_record(void *arg, const log_record *r)
     }
     if (r->lsn >= rec->at->limit)
         return 0;
-    rec->bytes += wb_log_record_bytes(r->key_size, r->size) + r->padding;
     if (r->lsn > rec->vouched) {
         if (rec->expects && rec->expect <= rec->vouched)
             rec_missing(rec, rec->vouched + 1, r->offset);
