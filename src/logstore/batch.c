@@ -220,11 +220,8 @@ static int batch_write_record(logstore *l, batch_stage *g, log_item *i)
 /* The last record's padding belongs to it, in the footer too. */
 static void batch_pad(logstore *l, log_item *last, uint64_t padding)
 {
-    unsigned char *entry = l->footer.data + l->footer.size - LOG_FOOTER_ENTRY - item_key(last).size;
-
     last->padding = (uint16_t)padding;
-    entry[6] = (unsigned char)padding;
-    entry[7] = (unsigned char)(padding >> 8);
+    wb_log_footer_pad(&l->footer, item_key(last).size, last->padding);
 }
 
 static int batch_write_records(logstore *l, log_batch *b)
@@ -234,7 +231,6 @@ static int batch_write_records(logstore *l, log_batch *b)
     int rc;
 
     g.old = g.used;
-
     for (log_item *i = b->first; i != NULL; i = i->next) {
         if (!item_has_record(i))
             continue;
@@ -273,7 +269,7 @@ static int batch_write_vouch(logstore *l)
     rc = wb_log_fits(l, LOG_BLOCK, 0) ? batch_write_blocks(l, block, LOG_BLOCK, r.offset, 0) : 0;
     if (rc == 0 && l->recovering) {
         rc = l->sync_mode != BLOB_LOGSTORE_SYNC_NEVER ? l->disk->ops->sync(l->disk, l->active->fd) : 0;
-        l->tail = l->synced_tail = r.offset + LOG_BLOCK;
+        l->tail = r.offset + LOG_BLOCK;
     }
     if (rc == 0) {
         pthread_mutex_lock(&l->lock);
@@ -307,7 +303,7 @@ int wb_log_sync(logstore *l)
             s->failed = true;
             return rc;
         }
-        l->tail = l->synced_tail = wb_log_round(l->tail, LOG_BLOCK);
+        l->tail = wb_log_round(l->tail, LOG_BLOCK);
     }
     batch_lasts(l);
     return 0;
@@ -346,8 +342,8 @@ static int rescue_blob(logstore *l, const log_batch *b, log_segment *s, const lo
     int rc = i != NULL ? 0 : -ENOMEM;
 
     pthread_mutex_lock(&l->lock);
-    e = wb_log_find_locked(l, key);
-    if (i == NULL || e == NULL || e->segment != s || wb_log_entry_offset(e) != r->offset || batch_changes(b, e)) {
+    e = wb_log_find_at_locked(l, key, s, r->offset);
+    if (i == NULL || e == NULL || batch_changes(b, e)) {
         pthread_mutex_unlock(&l->lock);
         free(i);
         return rc;

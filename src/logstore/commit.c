@@ -36,7 +36,7 @@ static void settle_moved_locked(logstore *l, log_entry *e, const log_item *i)
     e->segment = l->active;
     e->offset8 = (uint32_t)(i->offset / 8);
     e->padding = i->padding;
-    e->flags = i->image->damaged ? LOG_DAMAGED : 0;
+    e->flags = 0;
 }
 
 static void settle_put_locked(logstore *l, log_item *i)
@@ -356,7 +356,6 @@ static void write_next_locked(logstore *l, commit_wake *w)
         (void)write_one_locked(l, true, &w->done);
     l->expected = before + l->queued;
     l->writing = false;
-    l->batches++;
     l->last_batch_ns = wb_now_ns();
     w->settled = l->settling > 0;
     w->leader = leader_locked(l);

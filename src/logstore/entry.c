@@ -30,14 +30,12 @@ static const wb_blob_home image_home = {.recycle = image_recycle};
 
 int wb_log_image_new(log_image **out, blob_key key, uint64_t size)
 {
-    size_t front = LOG_RECORD_HEADER + key.size, payload = wb_log_round(IMAGE_HEAD + front, IMAGE_ALIGN), room;
+    size_t front = LOG_RECORD_HEADER + key.size, payload = wb_log_round(IMAGE_HEAD + front, IMAGE_ALIGN);
     log_image *image = NULL;
 
     *out = NULL;
-    if (size <= (uint64_t)PTRDIFF_MAX - payload - 8) {
-        room = payload + (size_t)size + 8;
-        image = malloc(room);
-    }
+    if (size <= (uint64_t)PTRDIFF_MAX - payload)
+        image = malloc(payload + (size_t)size);
     if (image == NULL)
         return blob_fail(-ENOMEM, 0, "no memory for a blob of %llu bytes", (unsigned long long)size);
     *image = (log_image){
@@ -45,10 +43,8 @@ int wb_log_image_new(log_image **out, blob_key key, uint64_t size)
         .size = size,
         .key_size = (uint8_t)key.size,
     };
-    memset(image->record, 0, LOG_RECORD_HEADER);
     if (key.size > 0)
         memcpy(image->record + LOG_RECORD_HEADER, key.data, key.size);
-    memset(image->record + front + size, 0, 8);
     (void)wb_blob_place(image_placed(image), (wb_blob_home *)(uintptr_t)&image_home, wb_log_image_payload(image),
                         (size_t)size);
     *out = image;
@@ -116,6 +112,13 @@ log_entry *wb_log_find_locked(logstore *l, blob_key key)
     wb_place place;
 
     return wb_index_find(lane, key, &place) ? *wb_index_at(lane, place) : NULL;
+}
+
+log_entry *wb_log_find_at_locked(logstore *l, blob_key key, const log_segment *s, uint64_t offset)
+{
+    log_entry *e = wb_log_find_locked(l, key);
+
+    return e != NULL && e->segment == s && wb_log_entry_offset(e) == offset ? e : NULL;
 }
 
 int wb_log_insert_locked(logstore *l, log_entry *e)

@@ -63,13 +63,18 @@ void wb_log_record_encode(unsigned char *to, log_where where, const log_record *
     put_le(to + 4, record_crc(to, where.log_id, r->offset, r->key_size), 4);
 }
 
+uint64_t wb_log_record_log_id(const unsigned char *from)
+{
+    return get_le(from + 56, 8);
+}
+
 bool wb_log_record_decode(const unsigned char *from, size_t room, log_where where, uint64_t offset, log_record *r,
                           bool *like)
 {
     if (like != NULL)
         *like = false;
     if (room < LOG_RECORD_HEADER || memcmp(from, format_record_magic, sizeof format_record_magic) != 0 ||
-        get_le(from + 8, 8) != where.segment || get_le(from + 56, 8) != where.log_id)
+        get_le(from + 8, 8) != where.segment || wb_log_record_log_id(from) != where.log_id)
         return false;
     if (like != NULL)
         *like = true;
@@ -199,6 +204,11 @@ void wb_log_footer_add(log_bytes *footer, const log_record *r)
     if (r->key_size > 0)
         memcpy(to + LOG_FOOTER_ENTRY, r->key, r->key_size);
     footer->size += LOG_FOOTER_ENTRY + r->key_size;
+}
+
+void wb_log_footer_pad(log_bytes *footer, size_t key_size, uint16_t padding)
+{
+    put_le(footer->data + footer->size - LOG_FOOTER_ENTRY - key_size + 6, padding, 2);
 }
 
 bool wb_log_footer_next(const unsigned char *footer, size_t size, size_t *at, log_record *r)

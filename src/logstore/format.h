@@ -81,6 +81,9 @@ void wb_log_record_encode(unsigned char *to, log_where where, const log_record *
 bool wb_log_record_decode(const unsigned char *from, size_t room, log_where where, uint64_t offset, log_record *r,
                           bool *like);
 
+/* The id of the log that a record's header states; it says nothing before the record is decoded with it. */
+uint64_t wb_log_record_log_id(const unsigned char *from);
+
 typedef struct log_header {
     uint64_t log_id, segment, first_lsn, features;
     int64_t time_ms;
@@ -107,7 +110,8 @@ typedef struct log_bytes {
 } log_bytes;
 bool wb_log_bytes_reserve(log_bytes *b, size_t more); /* false: no memory */
 
-void wb_log_footer_add(log_bytes *footer, const log_record *r); /* where room was reserved */
+void wb_log_footer_add(log_bytes *footer, const log_record *r);               /* where room was reserved */
+void wb_log_footer_pad(log_bytes *footer, size_t key_size, uint16_t padding); /* of the entry added last */
 /* The entry at *at, and moves *at behind it; false where there is none. lsn, durable and flags are not in a footer. */
 bool wb_log_footer_next(const unsigned char *footer, size_t size, size_t *at, log_record *r);
 

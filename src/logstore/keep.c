@@ -48,14 +48,12 @@ static int keep_note(void *arg, const log_record *r)
 {
     keep_stragglers *k = arg;
     keep_straggler one = {r->offset, r->key_size};
-    const log_entry *e = NULL;
+    const log_entry *e;
 
     if (r->type != LOG_PUT)
         return 0;
     pthread_mutex_lock(&k->l->lock);
-    e = wb_log_find_locked(k->l, blob_key_of(r->key, r->key_size));
-    if (e != NULL && (e->segment != k->s || wb_log_entry_offset(e) != r->offset))
-        e = NULL;
+    e = wb_log_find_at_locked(k->l, blob_key_of(r->key, r->key_size), k->s, r->offset);
     pthread_mutex_unlock(&k->l->lock);
     if (e == NULL)
         return 0;
@@ -70,12 +68,12 @@ static int keep_note(void *arg, const log_record *r)
 /* Queues the copy of one straggler; *bytes grows by what it comes to. One that is being changed is left alone. */
 static int keep_copy_one_locked(logstore *l, log_segment *s, uint64_t offset, blob_key key, uint64_t *bytes)
 {
-    log_entry *e = wb_log_find_locked(l, key);
+    log_entry *e = wb_log_find_at_locked(l, key, s, offset);
     log_image *image = NULL;
     log_item *item;
     int rc = 0;
 
-    if (e == NULL || e->segment != s || wb_log_entry_offset(e) != offset || (e->flags & (LOG_PENDING | LOG_BUSY)) != 0)
+    if (e == NULL || (e->flags & (LOG_PENDING | LOG_BUSY)) != 0)
         return 0;
     if ((item = wb_log_item_new(LOG_ITEM_COPY)) == NULL)
         return blob_fail(-ENOMEM, 0, "no memory for the keeper of %.150s", l->dir);
@@ -178,8 +176,7 @@ static int keep_retire(logstore *l, bool *done)
 
     *done = false;
     pthread_mutex_lock(&l->lock);
-    can = l->oldest != NULL && l->oldest->newer != NULL && l->oldest != l->active && l->oldest->live_blobs == 0 &&
-          l->oldest->pins == 0 && !l->read_only;
+    can = wb_log_retirable_locked(l, l->oldest);
     unsynced = can && l->oldest->dead_lsn > l->durable && l->sync_mode != BLOB_LOGSTORE_SYNC_NEVER;
     pthread_mutex_unlock(&l->lock);
     if (!can)

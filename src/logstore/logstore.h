@@ -79,7 +79,7 @@ typedef struct logstore logstore;
 typedef struct log_image {
     struct log_image *newer, *older; /* (l) in the cache */
     struct log_entry *entry;         /* (l) whose it is, in the cache */
-    unsigned char *record;           /* header, key, payload; the payload aligned as malloc aligns */
+    unsigned char *record;           /* room for the header, key, payload; the payload aligned as malloc aligns */
     uint64_t size;                   /* of the payload */
     int64_t time_ms;                 /* when it was put */
     uint32_t crc;                    /* of the payload */
@@ -100,7 +100,6 @@ static inline unsigned char *wb_log_image_payload(const log_image *image)
 
 #define LOG_PENDING 1u /* being put: nobody sees it yet */
 #define LOG_BUSY 2u    /* a replace, a delete or a copy is under way; it is still as it was */
-#define LOG_DAMAGED 4u /* its payload failed its checksum */
 
 /* (l), all of it. There are as many as blobs, so its size matters: with the key of a SHA-256 it is 72 bytes. A record
  * begins within the first GiB of its segment, whatever its own size. */
@@ -134,6 +133,7 @@ extern const wb_index_kind wb_log_index_kind;
 wb_index *wb_log_lane(logstore *l, blob_key key);
 log_entry *wb_log_entry_new(blob_key key); /* NULL: no memory */
 log_entry *wb_log_find_locked(logstore *l, blob_key key);
+log_entry *wb_log_find_at_locked(logstore *l, blob_key key, const log_segment *s, uint64_t offset); /* only if there */
 int wb_log_insert_locked(logstore *l, log_entry *e); /* its key must not be there. -ENOMEM */
 void wb_log_remove_locked(logstore *l, log_entry *e);
 void wb_log_exchange_locked(logstore *l, log_entry *old, log_entry *e); /* of the same key */
@@ -204,6 +204,8 @@ int wb_log_spare_drop(logstore *l);
 bool wb_log_spares_short_locked(const logstore *l); /* but there would be one more if the oldest segment were retired */
 int wb_log_spare_adopt(logstore *l, uint64_t number); /* one that was found; removed if it is of no use */
 
+/* Is it old, empty, read by nobody, and not being retired already? */
+bool wb_log_retirable_locked(const logstore *l, const log_segment *s);
 /* Takes the oldest segment out of the log, if nothing is live in it and nobody needs it: *done tells. Without the lock. */
 int wb_log_retire(logstore *l, bool *done);
 /* For the writer, when there is no room: retires what is empty. False: nothing came of it. */
@@ -321,7 +323,6 @@ typedef struct log_finding {
 /* Remembers it, once for each place, and marks the segment (NULL: it is not there). key.data NULL: not known. */
 void wb_log_found_locked(logstore *l, log_segment *s, const log_finding *what, blob_key key, uint64_t records);
 
-void wb_log_found_damaged_locked(logstore *l, log_segment *s, uint64_t offset, blob_key key, const log_image *image);
 int wb_log_verify(logstore *l, blob_key key); /* as get, from the disk */
 
 /* ---- words ---- */
@@ -371,7 +372,6 @@ struct logstore {
     uint64_t queued, expected;    /* (l) items in the queue; so many may come for the next batch */
     bool writing;                 /* (l) somebody writes */
     uint8_t parity;               /* (l) of the batch that is gathering */
-    uint64_t batches;             /* (l) written so far */
 
     log_segment *active;     /* (w), changed under the lock too; NULL: the next batch makes one */
     uint64_t next_lsn;       /* (w) */
@@ -379,11 +379,10 @@ struct logstore {
     uint64_t vouched;        /* (w) likewise: what the disk itself says of that */
     uint64_t written_lsn;    /* (l) for looking: next_lsn - 1 as of the last batch */
     uint64_t tail;           /* (w) where the next record goes */
-    uint64_t synced_tail;    /* (w) where it went when the segment was last synced */
     unsigned char *stage;    /* (w) LOG_STAGE and a block; begins with what is already in the tail's block */
     unsigned char *zeroes;   /* LOG_AHEAD of them */
     log_bytes footer;        /* (w) of the active segment, so far */
-    size_t footer_synced;    /* (w) as much of it is of records before synced_tail */
+    size_t footer_synced;    /* (w) as much of it is of records that are synced */
     size_t footer_rescue;    /* (w) as much of it was there before the batch */
     uint64_t footer_records; /* (w) */
     uint64_t cut_lsn;        /* that the tail is written again from */

@@ -37,16 +37,13 @@ static bool read_is_there(logstore *l, const log_segment *s, uint64_t offset, bl
            r.key_size == key.size && (key.size == 0 || memcmp(r.key, key.data, key.size) == 0);
 }
 
-void wb_log_found_damaged_locked(logstore *l, log_segment *s, uint64_t offset, blob_key key, const log_image *image)
+static void read_found_locked(logstore *l, log_segment *s, uint64_t offset, blob_key key, const log_image *image)
 {
     log_finding what = {.offset = offset,
                         .size = wb_log_record_bytes(key.size, image->size),
                         .what = image->error != 0 ? "the disk does not give the blob's bytes"
                                                   : "the blob's bytes fail their checksum"};
-    log_entry *e = read_find_locked(l, key);
 
-    if (e != NULL && e->segment == s && wb_log_entry_offset(e) == offset && image->error == 0)
-        e->flags |= LOG_DAMAGED;
     wb_log_found_locked(l, s, &what, key, 1);
 }
 
@@ -54,14 +51,14 @@ void wb_log_loaded_locked(logstore *l, log_segment *s, uint64_t offset, blob_key
 {
     image->time_ms = (int64_t)time_s * 1000;
     if (image->damaged)
-        wb_log_found_damaged_locked(l, s, offset, key, image);
+        read_found_locked(l, s, offset, key, image);
 }
 
 static int read_damaged_locked(logstore *l, log_segment *s, uint64_t offset, blob_key key, const log_image *image)
 {
     char hex[2 * BLOB_KEY_MAX + 1];
 
-    wb_log_found_damaged_locked(l, s, offset, key, image);
+    read_found_locked(l, s, offset, key, image);
     if (image->error != 0 && image->error != -ENODATA)
         return wb_log_fail_name(l, image->error, "read", s->number); /* it may be better another time */
     blob_key_hex(key, hex);

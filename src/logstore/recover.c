@@ -59,6 +59,15 @@ static int rec_compare(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+static int rec_names(recovery *rec)
+{
+    int rc = rec->l->disk->ops->list(rec->l->disk, rec_name, rec);
+
+    if (rec->segments.count > 0)
+        qsort(rec->segments.list, rec->segments.count, sizeof *rec->segments.list, rec_compare);
+    return rc;
+}
+
 static int rec_list(recovery *rec)
 {
     const log_disk_ops *ops = rec->l->disk->ops;
@@ -69,12 +78,8 @@ static int rec_list(recovery *rec)
         rc = ops->sync_folder(rec->l->disk);
     if (rc != 0)
         return wb_log_fail(rec->l, rc, "sync", ".");
-    rc = ops->list(rec->l->disk, rec_name, rec);
-
-    if (rc != 0)
+    if ((rc = rec_names(rec)) != 0)
         return wb_log_fail(rec->l, rc, "list", ".");
-    if (rec->segments.count > 0)
-        qsort(rec->segments.list, rec->segments.count, sizeof *rec->segments.list, rec_compare);
     rec->all = calloc(rec->segments.count + 1, sizeof *rec->all);
     return rec->all != NULL ? 0 : blob_fail(-ENOMEM, 0, "no memory to open %.150s", rec->l->dir);
 }
@@ -125,13 +130,12 @@ static int rec_header_check(const logstore *l, const log_segment *s, const log_h
 static int rec_guess_id(logstore *l, const log_segment *s)
 {
     unsigned char bytes[LOG_RECORD_HEADER + BLOB_KEY_MAX];
-    uint64_t id = 0;
+    uint64_t id;
     log_record r;
 
     if (s->size < LOG_BLOCK + sizeof bytes || wb_log_read(l, s, bytes, sizeof bytes, LOG_BLOCK) != 0)
         return 0;
-    for (size_t i = 8; i-- > 0;)
-        id = id << 8 | bytes[56 + i];
+    id = wb_log_record_log_id(bytes);
     if (wb_log_record_decode(bytes, sizeof bytes, (log_where){id, s->number}, LOG_BLOCK, &r, NULL))
         return rec_id(l, s, id);
     return 0;
@@ -294,10 +298,8 @@ static int rec_same_segments(const recovery *rec, const recovery *now)
 static int rec_still_there(recovery *rec)
 {
     recovery now = {.l = rec->l};
-    int rc = rec->l->disk->ops->list(rec->l->disk, rec_name, &now);
+    int rc = rec_names(&now);
 
-    if (now.segments.count > 0)
-        qsort(now.segments.list, now.segments.count, sizeof *now.segments.list, rec_compare);
     if (rc == 0)
         rc = rec_same_segments(rec, &now);
     free(now.segments.list);

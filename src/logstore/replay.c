@@ -19,7 +19,7 @@ static void rec_missing(recovery *rec, uint64_t upto, uint64_t offset)
     rec->expect = upto;
 }
 
-static int rec_apply_put(recovery *rec, log_entry *e, const log_record *r, uint16_t padding)
+static int rec_apply_put(recovery *rec, log_entry *e, const log_record *r)
 {
     logstore *l = rec->l;
     blob_key key = blob_key_of(r->key, r->key_size);
@@ -36,8 +36,7 @@ static int rec_apply_put(recovery *rec, log_entry *e, const log_record *r, uint1
     e->size = r->size;
     e->crc = r->crc;
     e->time_s = (uint32_t)(r->time_ms / 1000);
-    e->padding = padding;
-    e->flags = (r->flags & LOG_FLAG_DAMAGED) != 0 ? LOG_DAMAGED : 0;
+    e->padding = r->padding;
     wb_log_count_in_locked(l, e);
     rec->last = e;
     return rc;
@@ -53,7 +52,7 @@ static int rec_apply(recovery *rec, const log_record *r)
         return 0;
     e = wb_log_find_locked(l, blob_key_of(r->key, r->key_size));
     if (r->type == LOG_PUT)
-        return rec_apply_put(rec, e, r, r->padding);
+        return rec_apply_put(rec, e, r);
     if (e != NULL) {
         wb_log_count_out_locked(l, e);
         wb_log_remove_locked(l, e);

@@ -309,7 +309,7 @@ int wb_log_rotate(logstore *l, uint64_t bytes, uint64_t footer_bytes, bool reser
     l->next_number++;
     wb_log_keeper_wake_locked(l);
     pthread_mutex_unlock(&l->lock);
-    l->tail = l->synced_tail = LOG_BLOCK;
+    l->tail = LOG_BLOCK;
     l->footer.size = l->footer_synced = 0;
     l->footer_records = 0;
     return 0;

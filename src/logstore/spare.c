@@ -210,6 +210,12 @@ static void retire_forget_locked(logstore *l, log_segment *s, retire_to where, u
     wb_log_segment_free(l, s);
 }
 
+bool wb_log_retirable_locked(const logstore *l, const log_segment *s)
+{
+    return s != NULL && s != l->active && s->newer != NULL && s->live_blobs == 0 && s->pins == 0 && !l->read_only &&
+           !l->retiring;
+}
+
 int wb_log_retire(logstore *l, bool *done)
 {
     log_segment *s;
@@ -219,8 +225,7 @@ int wb_log_retire(logstore *l, bool *done)
 
     pthread_mutex_lock(&l->lock);
     s = l->oldest;
-    *done = s != NULL && s != l->active && s->newer != NULL && s->live_blobs == 0 && s->pins == 0 && !l->read_only &&
-            !l->retiring && (l->sync_mode == BLOB_LOGSTORE_SYNC_NEVER || s->dead_lsn <= l->durable);
+    *done = wb_log_retirable_locked(l, s) && (l->sync_mode == BLOB_LOGSTORE_SYNC_NEVER || s->dead_lsn <= l->durable);
     if (*done) {
         l->retiring = true;
         where = retire_where_locked(l, s);
