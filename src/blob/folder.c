@@ -38,6 +38,16 @@ int wb_folder_fsync(int fd)
     return rc;
 }
 
+int wb_folder_fdatasync(int fd)
+{
+    int rc;
+
+    do
+        rc = fdatasync(fd);
+    while (rc != 0 && errno == EINTR);
+    return rc;
+}
+
 static int folder_fail(wb_folder_trouble *trouble, const char *what, const char *name)
 {
     trouble->what = what;
@@ -142,6 +152,17 @@ int wb_folder_lock(int folder, const char *name, int *fd, wb_folder_trouble *tro
     if (rc != 0 && errno == EWOULDBLOCK)
         return -EBUSY;
     return rc == 0 ? 0 : folder_fail(trouble, "lock", name);
+}
+
+void wb_folder_unlock(int fd, pid_t owner)
+{
+    if (fd < 0)
+        return;
+    /* A child that another thread forks just now has the lock's descriptor until it execs: closing ours would not free
+     * the lock. But a child that closes the store it inherited must not free its parent's. */
+    if (owner == getpid())
+        (void)flock(fd, LOCK_UN);
+    close(fd);
 }
 
 const char *wb_folder_remedy(int error)

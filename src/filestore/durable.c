@@ -34,16 +34,6 @@ int wb_fs_fail(const fs_store *fs, int error, const char *what, const char *name
     return fs_fail_as(wb_folder_status(error), fs, error, what, name);
 }
 
-int wb_fs_fdatasync(int fd)
-{
-    int rc;
-
-    do
-        rc = fdatasync(fd);
-    while (rc != 0 && errno == EINTR);
-    return rc;
-}
-
 int wb_fs_absent(const fs_store *fs)
 {
     struct stat st;

@@ -78,7 +78,6 @@ fs_kind wb_fs_name_parse(const char *name, unsigned fan, unsigned char key[BLOB_
 
 /* durable.c: each returns a status whose words are set. */
 int wb_fs_fail(const fs_store *fs, int error, const char *what, const char *name);
-int wb_fs_fdatasync(int fd); /* 0 or -1, goes on after a signal */
 
 /* The answer when a name is not there: BLOB_NOT_FOUND, or that the whole store is gone. Without words if not found. */
 int wb_fs_absent(const fs_store *fs);

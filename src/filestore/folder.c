@@ -10,7 +10,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -96,12 +95,7 @@ int wb_fs_root_open(fs_store *fs)
 
 void wb_fs_root_close(fs_store *fs)
 {
-    /* A child that another thread forks just now has the lock's descriptor until it execs: closing ours would not free
-     * the lock. But a child that closes the store it inherited must not free its parent's. */
-    if (fs->lock >= 0 && fs->owner == getpid())
-        (void)flock(fs->lock, LOCK_UN);
-    if (fs->lock >= 0)
-        close(fs->lock);
+    wb_folder_unlock(fs->lock, fs->owner);
     if (fs->tmp >= 0)
         close(fs->tmp);
     if (fs->root >= 0)

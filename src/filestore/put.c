@@ -50,7 +50,7 @@ static int fs_write(const fs_store *fs, blob_ctx *ctx, int fd, blob_view data)
         done += (size_t)put;
     }
     /* Before the file has a name that counts; a file whose sync failed is thrown away. */
-    if (!fs->no_sync && wb_fs_fdatasync(fd) != 0)
+    if (!fs->no_sync && wb_folder_fdatasync(fd) != 0)
         return wb_fs_fail(fs, errno, "sync", FS_TMP);
     return 0;
 }
@@ -131,7 +131,7 @@ static int fs_sync_found(fs_store *fs, int folder, const fs_path *path)
     fd = wb_folder_openat(folder, path->name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
     if (fd < 0)
         return errno == ENOENT ? 0 : wb_fs_fail(fs, errno, "open", path->text);
-    if (wb_fs_fdatasync(fd) != 0)
+    if (wb_folder_fdatasync(fd) != 0)
         rc = wb_fs_sync_failed(fs, errno, path->fan, path->text);
     close(fd);
     return rc;

@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -196,13 +195,8 @@ static ssize_t real_write(log_disk *d, int fd, const struct iovec *from, int cou
 
 static int real_sync(log_disk *d, int fd)
 {
-    int rc;
-
     (void)d;
-    do
-        rc = fdatasync(fd);
-    while (rc != 0 && errno == EINTR);
-    return rc == 0 ? 0 : -errno;
+    return wb_folder_fdatasync(fd) == 0 ? 0 : -errno;
 }
 
 static int64_t real_time_ms(log_disk *d)
@@ -232,12 +226,7 @@ static void real_end(log_disk *d)
 {
     real_disk *r = real_of(d);
 
-    /* A child that another thread forks just now has the lock's descriptor until it execs: closing ours would not free
-     * the lock. But a child that closes the log it inherited must not free its parent's. */
-    if (r->lock >= 0 && r->owner == getpid())
-        (void)flock(r->lock, LOCK_UN);
-    if (r->lock >= 0)
-        close(r->lock);
+    wb_folder_unlock(r->lock, r->owner);
     if (r->folder >= 0)
         close(r->folder);
     free(r);

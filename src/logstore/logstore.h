@@ -329,6 +329,9 @@ int wb_log_verify(logstore *l, blob_key key); /* as get, from the disk */
 int wb_log_fail(logstore *l, int rc, const char *what, const char *name);
 int wb_log_fail_name(logstore *l, int rc, const char *what, uint64_t number);
 void wb_log_turn_read_only(logstore *l, const char *why);
+/* Makes a change of name last, where anything is to. If it fails nobody can tell whether it lasts, and asking again would
+ * not tell either: the log is read-only then. */
+int wb_log_sync_folder(logstore *l, const char *name);
 int wb_log_read_only_locked(logstore *l); /* 0, or BLOB_DENIED and why */
 
 /* Lock legend: (l) by lock. (w) by the one who writes: `writing` is his. No letter: fixed while the log is open. The lock

@@ -38,6 +38,17 @@ void wb_log_turn_read_only(logstore *l, const char *why)
     pthread_mutex_unlock(&l->lock);
 }
 
+int wb_log_sync_folder(logstore *l, const char *name)
+{
+    int rc = l->sync_mode != BLOB_LOGSTORE_SYNC_NEVER ? l->disk->ops->sync_folder(l->disk) : 0;
+
+    if (rc == 0)
+        return 0;
+    rc = wb_log_fail(l, rc, "sync the folder of", name);
+    wb_log_turn_read_only(l, "the folder could not be synced");
+    return rc == -ENOSPC ? -EIO : rc;
+}
+
 int wb_log_read_only_locked(logstore *l)
 {
     if (l->opened_read_only)

@@ -220,12 +220,8 @@ static int segment_begin(logstore *l, log_segment *s, uint64_t spare)
         wb_log_turn_read_only(l, "a segment could not be given its name");
         return rc == -ENOSPC ? -EIO : rc;
     }
-    if (l->sync_mode != BLOB_LOGSTORE_SYNC_NEVER && (rc = ops->sync_folder(l->disk)) != 0) {
-        /* Whether the name lasts nobody can tell, and asking again would not tell either. */
-        rc = wb_log_fail(l, rc, "sync the folder of", to);
-        wb_log_turn_read_only(l, "the folder could not be synced");
-        return rc == -ENOSPC ? -EIO : rc;
-    }
+    if ((rc = wb_log_sync_folder(l, to)) != 0)
+        return rc;
     if (l->sync_mode == BLOB_LOGSTORE_SYNC_EACH && ops->open(l->disk, to, LOG_OPEN_DIRECT, &s->direct) != 0)
         s->direct = -1;
     if (s->written < LOG_BLOCK)

@@ -188,11 +188,7 @@ static int retire_file(logstore *l, const log_segment *s, retire_to where, uint6
         wb_log_turn_read_only(l, "a segment could not be retired");
         return rc;
     }
-    if (l->sync_mode != BLOB_LOGSTORE_SYNC_NEVER && (rc = l->disk->ops->sync_folder(l->disk)) != 0) {
-        rc = wb_log_fail(l, rc, "sync the folder of", from);
-        wb_log_turn_read_only(l, "the folder could not be synced");
-    }
-    return rc;
+    return wb_log_sync_folder(l, from);
 }
 
 static void retire_forget_locked(logstore *l, log_segment *s, retire_to where, uint64_t spare)
