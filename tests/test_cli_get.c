@@ -51,6 +51,7 @@ static void an_empty_blob_is_a_blob(void **state)
     command_end end = {0};
 
     (void)state;
+    populate();
     RUN(&end, "get", address_of(""));
     EXPECT(&end, 1);
     command_run(&end, "", 0, (const char *const[]){"put", NULL});
@@ -85,6 +86,38 @@ static void a_buffered_blob_is_read_without_its_base(void **state)
     RUN(&end, "rm", address_of("abc"));
     EXPECT(&end, 3);
     assert_int_equal(blobs_in("buffer"), 1);
+    command_end_free(&end);
+}
+
+/* A mistyped store must not look like an empty one, nor be there afterwards. */
+static void looking_at_a_store_that_is_not_there_is_3_and_makes_none(void **state)
+{
+    static const char *const verbs[] = {"ls", "get", "rm"};
+    command_end end = {0};
+    char abc[65];
+
+    (void)state;
+    populate();
+    snprintf(abc, sizeof abc, "%s", address_of("abc"));
+    for (size_t i = 0; i < 3; i++) {
+        const char *operand = i > 0 ? abc : NULL;
+
+        command_run(&end, NULL, 0, (const char *const[]){"--buffer=typo", verbs[i], operand, NULL});
+        EXPECT(&end, 3);
+        SAYS(&end, "typo: no such folder, so nothing waits there: check --buffer");
+        command_run(&end, NULL, 0, (const char *const[]){"--base=typo", verbs[i], operand, NULL});
+        EXPECT(&end, 3);
+        SAYS(&end, "(the base typo: no such folder): check the name");
+        assert_false(file_exists("typo"));
+    }
+    assert_int_equal(blobs_in("base"), 2);
+    RUN(&end, "get", address_of("xyz"), "--base=typo"); /* what waits in the buffer needs no base */
+    EXPECT(&end, 0);
+    assert_string_equal(end.out, "xyz");
+    assert_false(file_exists("typo"));
+    RUN(&end, "sync", "--base=new"); /* but this one is meant to be made */
+    EXPECT(&end, 0);
+    assert_int_equal(blobs_in("new"), 2);
     command_end_free(&end);
 }
 
@@ -178,6 +211,29 @@ static void get_writes_a_file_whole_or_not_at_all(void **state)
     assert_int_equal(folder_count("dir"), entries); /* and no temporary stays */
 }
 
+/* What only its owner may read is not for all the world after a restore. */
+static void a_file_that_is_replaced_keeps_its_permissions(void **state)
+{
+    static const mode_t modes[] = {0600, 0640, 0666, 0444};
+    mode_t before = umask(022);
+    struct stat st;
+
+    (void)state;
+    populate();
+    for (size_t i = 0; i < sizeof modes / sizeof modes[0]; i++) {
+        file_text("old", "as it was");
+        assert_int_equal(chmod("old", modes[i]), 0);
+        get_into("old", 0, "abc");
+        assert_int_equal(stat("old", &st), 0);
+        assert_int_equal(st.st_mode & 07777, modes[i]);
+        assert_int_equal(unlink("old"), 0);
+    }
+    get_into("new", 0, "abc");
+    assert_int_equal(stat("new", &st), 0);
+    assert_int_equal(st.st_mode & 07777, 0644);
+    umask(before);
+}
+
 /* Files may grow to two bytes: the third of the blob fails, as it does when a disk is full. */
 static void a_failed_write_leaves_the_old_file_and_no_other(void **state)
 {
@@ -253,6 +309,8 @@ static void ls_shows_buffer_and_base_as_one_in_order(void **state)
     command_end end = {0};
 
     (void)state;
+    assert_int_equal(mkdir("buffer", 0777), 0);
+    assert_int_equal(mkdir("base", 0777), 0);
     RUN(&end, "ls");
     EXPECT(&end, 0);
     assert_string_equal(end.out, "");
@@ -345,6 +403,7 @@ static void keys_that_are_no_address_can_be_read_and_removed(void **state)
     test_ok(blob_filestore_open(&base, "base", NULL));
     test_ok(blob_store_put(base, NULL, blob_key_of("\x01\xff", 2), blob_view_of("any", 3), 0));
     test_ok(blob_store_close(base, NULL));
+    assert_int_equal(mkdir("buffer", 0777), 0);
     RUN(&end, "ls");
     EXPECT(&end, 0);
     assert_string_equal(end.out, "01ff  3\n");
@@ -367,6 +426,7 @@ static void the_empty_key_has_a_name(void **state)
     (void)state;
     test_ok(blob_store_put(buffer, NULL, blob_key_of(NULL, 0), blob_view_of("none", 4), 0));
     test_ok(blob_store_close(buffer, NULL));
+    assert_int_equal(mkdir("base", 0777), 0);
     RUN(&end, "ls");
     EXPECT(&end, 0);
     assert_string_equal(end.out, "empty-key  4\n");
@@ -398,15 +458,42 @@ static void a_list_that_cannot_be_written_is_3(void **state)
     command_end_free(&end);
 }
 
+/* As `wbstore ls | head -1`: it ends, by itself, and says so. */
+static void ls_to_a_reader_that_goes_away_is_3(void **state)
+{
+    blob_store *buffer = buffer_open();
+    command_end end = {0};
+    char line[256];
+    command c;
+
+    (void)state;
+    for (unsigned i = 0; i < 1100; i++) { /* more than a pipe holds */
+        snprintf(line, sizeof line, "blob %u", i);
+        put_text(buffer, line);
+    }
+    test_ok(blob_store_close(buffer, NULL));
+    assert_int_equal(mkdir("base", 0777), 0);
+    START(&c, "ls");
+    command_read_line(&c, line, sizeof line);
+    close(c.out);
+    c.out = -1;
+    command_finish(&c, &end);
+    EXPECT(&end, 3);
+    SAYS(&end, "wbstore: ls: standard output: Broken pipe: what it was to show is incomplete");
+    command_end_free(&end);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         PROMISE_BOTH(get_finds_it_in_the_buffer_or_in_the_base),
         PROMISE_BOTH(an_empty_blob_is_a_blob),
         PROMISE_BOTH(a_buffered_blob_is_read_without_its_base),
+        PROMISE_BOTH(looking_at_a_store_that_is_not_there_is_3_and_makes_none),
         PROMISE_BOTH(get_of_a_missing_blob_is_1),
         PROMISE_BOTH(damaged_bytes_never_go_out),
         PROMISE_BOTH(get_writes_a_file_whole_or_not_at_all),
+        PROMISE_BOTH(a_file_that_is_replaced_keeps_its_permissions),
         PROMISE_BOTH(a_failed_write_leaves_the_old_file_and_no_other),
         PROMISE_BOTH(get_writes_to_what_is_no_plain_file_as_it_is),
         PROMISE_BOTH(get_of_a_large_blob_to_a_reader_that_goes_away_is_3),
@@ -416,6 +503,7 @@ int main(void)
         PROMISE_BOTH(keys_that_are_no_address_can_be_read_and_removed),
         PROMISE_BOTH(the_empty_key_has_a_name),
         PROMISE_BOTH(a_list_that_cannot_be_written_is_3),
+        PROMISE(ls_to_a_reader_that_goes_away_is_3),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

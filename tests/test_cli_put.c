@@ -33,43 +33,67 @@ static void put_prints_address_and_name_as_sha256sum_does(void **state)
     command_end_free(&end);
 }
 
-/* Every plain file of this folder and the command itself go in, and come out again, from the buffer and from the base.
- * */
-static void real_files_come_back_byte_for_byte(void **state)
+#define FILES_MAX 250
+
+/* Paths of every second plain file of this folder, and last the command's own; after a verb and an option. */
+static size_t real_files(const char *args[], size_t odd)
 {
     static const char folder[] = WBSTORE_SOURCES;
-    command_end put = {0}, got = {0};
     DIR *names = opendir(folder);
-    char path[4096], *line, *rest;
-    size_t files = 0, rounds = 0, size;
+    size_t count = 2, seen = 0;
 
-    (void)state;
     assert_non_null(names);
     for (const struct dirent *entry; (entry = readdir(names)) != NULL;) {
+        char path[4096];
         struct stat st;
 
         snprintf(path, sizeof path, "%s/%s", folder, entry->d_name);
-        if (stat(path, &st) != 0 || !S_ISREG(st.st_mode))
+        if (stat(path, &st) != 0 || !S_ISREG(st.st_mode) || seen++ % 2 != odd)
             continue;
-        RUN(&put, "put", rounds++ % 2 == 0 ? "--no-sync" : "--timeout=60", path, "/proc/self/exe");
-        EXPECT(&put, 0);
-        for (rest = put.out; (line = strtok_r(rest, "\n", &rest)) != NULL;) {
-            bool last = rest[0] == '\0';
-            char *want;
+        assert_true(count < FILES_MAX);
+        args[count] = strdup(path);
+        assert_non_null(args[count++]);
+    }
+    closedir(names);
+    args[count] = strdup(WBSTORE_COMMAND);
+    assert_non_null(args[count++]);
+    args[count] = NULL;
+    return count - 2;
+}
 
-            line[64] = '\0';
-            want = file_read(last ? WBSTORE_COMMAND : line + 66, &size);
+/* Each file goes in and comes out again, one half from the buffer and the other from the base. */
+static void real_files_come_back_byte_for_byte(void **state)
+{
+    static const char *const options[] = {"--timeout=60", "--no-sync"};
+    const char *args[FILES_MAX + 2];
+    command_end put = {0}, got = {0};
+
+    (void)state;
+    for (size_t half = 0; half < 2; half++) {
+        size_t files = real_files(args, half), seen = 0;
+        char *line, *rest;
+
+        assert_true(files > 10);
+        args[0] = "put";
+        args[1] = options[half];
+        command_run(&put, NULL, 0, args);
+        EXPECT(&put, 0);
+        for (rest = put.out; (line = strtok_r(rest, "\n", &rest)) != NULL; seen++) {
+            size_t size;
+            char *want = file_read(args[2 + seen], &size);
+
             assert_non_null(want);
+            line[64] = '\0';
+            assert_string_equal(line + 66, args[2 + seen]);
             RUN(&got, "get", line);
             EXPECT(&got, 0);
             assert_int_equal(got.out_size, size);
             assert_memory_equal(got.out, want, size);
             free(want);
-            files++;
+            free((char *)args[2 + seen]);
         }
+        assert_int_equal(seen, files);
     }
-    closedir(names);
-    assert_true(files > 20);
     command_end_free(&put);
     command_end_free(&got);
 }
@@ -111,10 +135,12 @@ static void a_file_that_cannot_be_read_is_named_and_the_others_are_put(void **st
     file_text("f", "abc");
     file_text("g", "xyz");
     assert_int_equal(mkdir("folder", 0777), 0);
-    RUN(&end, "put", "f", "missing\nfile", "folder", "g");
+    RUN(&end, "put", "f", "missing\nfile", "\033[2Jgone", "\302\2332Jalso\302\240gone", "folder", "g");
     EXPECT(&end, 3);
     SAYS(&end, "wbstore: put: missing\\nfile: No such file or directory: ");
-    SAYS(&end, "wbstore: put: folder: Is a directory: name the files in it");
+    SAYS(&end, "wbstore: put: \\033[2Jgone: No such file or directory: "); /* no terminal obeys it */
+    SAYS(&end, "wbstore: put: \\302\\2332Jalso\302\240gone: No such file or directory: ");
+    SAYS(&end, "wbstore: put: folder: Is a directory: put -r puts all files in it");
     assert_int_equal(end.out_size, 2 * (strlen("  f\n") + 64));
     assert_true(file_exists(file_of("base", "abc")));
     assert_true(file_exists(file_of("base", "xyz")));
@@ -175,7 +201,7 @@ static void no_sync_leaves_it_to_sync_and_needs_no_base(void **state)
 
     RUN(&end, "sync", "--base=base");
     EXPECT(&end, 0);
-    assert_string_equal(end.out, "");
+    assert_memory_equal(end.out, "sent     2 blobs, ", 18);
     assert_string_equal(end.err, "");
     assert_int_equal(blobs_in("buffer"), 0);
     assert_true(file_exists(file_of("base", "abc")));
@@ -280,6 +306,21 @@ static void a_store_in_use_elsewhere_is_explained(void **state)
     command_end_free(&end);
 }
 
+/* However short the time: there was nothing to wait for. */
+static void a_timeout_is_kept_where_nothing_waits(void **state)
+{
+    command_end end = {0};
+
+    (void)state;
+    file_text("f", "abc");
+    RUN(&end, "put", "f");
+    EXPECT(&end, 0);
+    RUN(&end, "sync", "--timeout=1e-9");
+    EXPECT(&end, 0);
+    assert_string_equal(end.err, "");
+    command_end_free(&end);
+}
+
 static void a_timeout_ends_the_wait_and_says_what_waits(void **state)
 {
     command_end end = {0};
@@ -295,6 +336,9 @@ static void a_timeout_ends_the_wait_and_says_what_waits(void **state)
     RUN(&end, "sync", "--timeout=0.05");
     EXPECT(&end, 4);
     SAYS(&end, "wbstore: sync: not done within the time");
+    RUN(&end, "put", "missing", "--timeout=0.05");
+    EXPECT(&end, 3); /* what was not taken is graver than what waits */
+    SAYS(&end, "wbstore: put: not done within the time");
     unblock_base("abc");
     RUN(&end, "sync", "--timeout=60");
     EXPECT(&end, 0);
@@ -395,6 +439,7 @@ int main(void)
         PROMISE_BOTH(a_base_that_cannot_be_opened_hinders_no_put),
         PROMISE_BOTH(a_buffer_that_cannot_be_opened_is_3),
         PROMISE_BOTH(a_store_in_use_elsewhere_is_explained),
+        PROMISE_BOTH(a_timeout_is_kept_where_nothing_waits),
         PROMISE_BOTH(a_timeout_ends_the_wait_and_says_what_waits),
         PROMISE_BOTH(what_cannot_be_sent_is_named_and_put_again_heals_it),
         PROMISE_BOTH(a_reader_that_goes_away_loses_no_blob),

@@ -68,23 +68,6 @@ static void an_interrupted_put_that_sends_keeps_what_was_accepted(void **state)
     interrupted_between_two_blobs(SIGINT, 130, true);
 }
 
-static void read_until(int fd, const char *text, char *seen, size_t room)
-{
-    size_t used = strlen(seen);
-
-    while (strstr(seen, text) == NULL) {
-        ssize_t got = read(fd, seen + used, room - used - 1);
-
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got <= 0)
-            print_error("the end came before: %s\n-- after:\n%s\n", text, seen);
-        assert_true(got > 0);
-        used += (size_t)got;
-        seen[used] = '\0';
-    }
-}
-
 /* The base refuses; the command says that it goes on trying; then the signal comes. */
 static void an_interrupted_drain_says_what_waits(void **state)
 {
@@ -96,7 +79,7 @@ static void an_interrupted_drain_says_what_waits(void **state)
     file_text("f", "abc");
     block_base("abc");
     START(&c, "put", "f");
-    read_until(c.err, "still trying; Ctrl-C stops", seen, sizeof seen);
+    command_read_until(c.err, "still trying; Ctrl-C stops", seen, sizeof seen);
     assert_int_equal(kill(c.pid, SIGINT), 0);
     command_finish(&c, &end);
     EXPECT(&end, 130);
@@ -104,7 +87,7 @@ static void an_interrupted_drain_says_what_waits(void **state)
 
     START(&c, "sync");
     seen[0] = '\0';
-    read_until(c.err, "still trying; Ctrl-C stops", seen, sizeof seen);
+    command_read_until(c.err, "still trying; Ctrl-C stops", seen, sizeof seen);
     assert_int_equal(kill(c.pid, SIGTERM), 0);
     command_finish(&c, &end);
     EXPECT(&end, 143);
@@ -203,9 +186,10 @@ static void start_blocked(command *c, int *master, char *seen, size_t room)
     open_terminal(master, &slave);
     command_start(c, COMMAND_PIPE, COMMAND_PIPE, slave, (const char *const[]){"put", "f", "g", NULL});
     close(slave);
-    read_until(*master, message, seen, room);
+    command_read_until(*master, message, seen, room);
     at = strstr(seen, message);
-    read_until(*master, "2 blobs, 6 bytes to go", at, room - (size_t)(at - seen)); /* drawn again after the message */
+    command_read_until(*master, "2 blobs, 6 bytes to go", at,
+                       room - (size_t)(at - seen)); /* drawn again after the message */
 }
 
 static void a_bar_makes_way_for_messages(void **state)
@@ -219,7 +203,7 @@ static void a_bar_makes_way_for_messages(void **state)
     (void)state;
     start_blocked(&c, &master, seen, sizeof seen);
     unblock_base("xyz"); /* the other keeps the bar on the screen */
-    read_until(master, message, seen, sizeof seen);
+    command_read_until(master, message, seen, sizeof seen);
     unblock_base("abc");
     command_finish(&c, &end);
     EXPECT(&end, 0);

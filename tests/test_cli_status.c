@@ -118,6 +118,7 @@ static void damaged_blobs_are_parked_with_their_reason(void **state)
 
     (void)state;
     put_three();
+    assert_int_equal(mkdir("base", 0777), 0);
     damage_in("buffer", "abc");
     RUN(&end, "status");
     EXPECT(&end, 1);
@@ -284,6 +285,7 @@ static void a_logs_damage_is_in_the_report(void **state)
 
     (void)state;
     put_three();
+    assert_int_equal(mkdir("base", 0777), 0);
     damage_in("buffer", "four");
     RUN(&end, "status", "--json");
     EXPECT(&end, 1);

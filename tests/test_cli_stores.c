@@ -211,6 +211,79 @@ static void a_folder_with_two_stores_wants_a_scheme(void **state)
     command_end_free(&end);
 }
 
+/* It may have been made for a store that is yet to come; or the name is a mistake, and it is somebody's. */
+static void a_folder_without_a_store_is_an_empty_one_and_left_alone(void **state)
+{
+    static const char *const kinds[] = {"", "log:", "file:"};
+    static const struct {
+        const char *args[4];
+        int code;
+        const char *out;
+    } runs[] = {{{"ls"}, 0, ""},
+                {{"get", "ab"}, 1, ""},
+                {{"rm", "ab"}, 1, ""},
+                {{"status"}, 0, NULL},
+                {{"verify"}, 0, "0 blobs checked, 0 damaged\n"},
+                {{"verify", "--base-too"}, 0, NULL},
+                {{"export", "-o", "saved"}, 0, "0 blobs saved in saved, 0 damaged, 0 unreadable\n"}};
+    blob_store *host = NULL;
+    command_end end = {0};
+    char buffer[32], base[32];
+
+    (void)state;
+    assert_int_equal(mkdir("u", 0777), 0);
+    assert_int_equal(mkdir("b", 0777), 0);
+    file_text("b/notes", "of somebody else");
+    for (size_t i = 0; i < 2 * (sizeof kinds / sizeof kinds[0]); i++) {
+        snprintf(buffer, sizeof buffer, "--buffer=%s%s", kinds[i / 2], i % 2 == 0 ? "u" : "b");
+        snprintf(base, sizeof base, "--base=%s%s", kinds[i / 2], i % 2 == 0 ? "b" : "u");
+        for (size_t k = 0; k < sizeof runs / sizeof runs[0]; k++) {
+            const char *const *a = runs[k].args;
+
+            command_run(&end, NULL, 0, (const char *const[]){buffer, base, a[0], a[1], a[1] ? a[2] : NULL, NULL});
+            EXPECT(&end, runs[k].code);
+            if (runs[k].out != NULL)
+                assert_string_equal(end.out, runs[k].out);
+        }
+    }
+    assert_int_equal(folder_count("u"), 0);
+    assert_int_equal(folder_count("b"), 1);
+
+    test_ok(blob_logstore_open(&host, "u", NULL)); /* of which there is only the LOCK yet */
+    RUN(&end, "ls", "--buffer=u", "--base=b");
+    EXPECT(&end, 3);
+    SAYS(&end, "u: in use by another process");
+    test_ok(blob_store_close(host, NULL));
+    command_end_free(&end);
+}
+
+/* One of the two has a store: what is in it is found, and can be removed. */
+static void beside_a_folder_without_a_store_the_other_is_read(void **state)
+{
+    command_end end = {0};
+
+    (void)state;
+    file_text("f", "abc");
+    assert_int_equal(mkdir("none", 0777), 0);
+    RUN(&end, "put", "f", "--buffer=u", "--base=b");
+    EXPECT(&end, 0);
+    for (size_t i = 0; i < 2; i++) {
+        const char *buffer = i == 0 ? "--buffer=none" : "--buffer=b", *base = i == 0 ? "--base=b" : "--base=none";
+
+        RUN(&end, buffer, base, "ls");
+        EXPECT(&end, 0);
+        assert_int_equal(end.out_size, 64 + strlen("  3\n"));
+        RUN(&end, buffer, base, "get", address_of("abc"));
+        EXPECT(&end, 0);
+        assert_string_equal(end.out, "abc");
+    }
+    RUN(&end, "--buffer=none", "--base=b", "rm", address_of("abc"));
+    EXPECT(&end, 0);
+    assert_int_equal(blobs_in("b"), 0);
+    assert_int_equal(folder_count("none"), 0);
+    command_end_free(&end);
+}
+
 static void a_log_is_named_as_a_folder_is(void **state)
 {
     command_end end = {0};
@@ -228,6 +301,7 @@ static void a_log_is_named_as_a_folder_is(void **state)
     RUN(&end, "put", "--no-sync", "f", "--buffer", "log://host/x");
     EXPECT(&end, 2);
     SAYS(&end, "log: takes a folder, no host");
+    assert_int_equal(mkdir("u", 0777), 0);
     RUN(&end, "ls", "--base=log:u", "--buffer=file:./u/../u");
     EXPECT(&end, 2);
     SAYS(&end, "the same folder");
@@ -256,6 +330,8 @@ int main(void)
         PROMISE(a_store_is_recognised_by_any_of_its_files),
         PROMISE(a_scheme_that_does_not_fit_is_refused_with_the_one_that_does),
         PROMISE(a_folder_with_two_stores_wants_a_scheme),
+        PROMISE(a_folder_without_a_store_is_an_empty_one_and_left_alone),
+        PROMISE(beside_a_folder_without_a_store_the_other_is_read),
         PROMISE(a_log_is_named_as_a_folder_is),
         PROMISE(the_help_lists_the_schemes),
     };

@@ -1,6 +1,6 @@
 /* test_filestore.c - filestore as a store: keys of every form, whole blobs, plain files, foreign files. The other
  * test_filestore_*.c have its folder, listings, durability and failures. */
-#include "conform.h"
+#include "testkit/conform_int.h"
 #include "filestore_test.h"
 
 /* A key of this many bytes that shares its beginning with those of other lengths. */
@@ -187,8 +187,8 @@ static void it_keeps_the_contract_of_a_store(void **state)
     for (unsigned no_sync = 0; no_sync < 2; no_sync++) {
         blob_store *s = t_open(no_sync);
 
-        assert_int_equal(conform_run(s, broken_promise, NULL), 0);
-        assert_int_equal(conform_run_deletes(s, broken_promise, NULL), 0);
+        assert_int_equal(blob_conform(s, broken_promise, NULL), 0);
+        assert_int_equal(wb_cf_conform_deletes(s, broken_promise, NULL), 0);
         assert_int_equal(test_len(s), 0);
         t_close(s);
     }

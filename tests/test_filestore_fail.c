@@ -176,6 +176,13 @@ static void a_file_that_shrinks_is_no_short_blob(void **state)
     t_close(s);
 }
 
+/* Where the C library has no renameat2 the store asks the kernel itself, behind our back. */
+#ifdef __GLIBC__
+#define SEES_RENAME_NEW 1
+#else
+#define SEES_RENAME_NEW 0
+#endif
+
 static void without_hard_links_a_rename_does_it(void **state)
 {
     static const int errors[] = {EPERM, EOPNOTSUPP, EMLINK, ENOSYS};
@@ -187,7 +194,7 @@ static void without_hard_links_a_rename_does_it(void **state)
         forget_calls();
         fail_next("link", "", errors[i], 1);
         test_ok(t_put(s, test_key(key), "v", 0));
-        assert_int_equal(calls_of("rename-new"), 1);
+        assert_int_equal(calls_of("rename-new"), SEES_RENAME_NEW);
         assert_true(lasts(test_key(key)));
         test_expect(s, test_key(key), "v");
     }
@@ -200,9 +207,12 @@ static void without_hard_links_a_rename_does_it(void **state)
 static void where_nothing_makes_a_new_name_safely_put_says_so(void **state)
 {
     static const int errors[] = {EINVAL, ENOSYS};
-    blob_store *s = t_open(0);
+    blob_store *s;
 
     (void)state;
+    if (!SEES_RENAME_NEW)
+        skip();
+    s = t_open(0);
     for (size_t i = 0; i < 2; i++) {
         fail_next("link", "", EPERM, 1);
         failures[1] = (failure){.call = "rename-new", .path = "", .error = errors[i], .times = 1};

@@ -88,6 +88,24 @@ static void close_frees_the_lock_though_a_child_inherited_it(void **state)
     t_close(again);
 }
 
+static void a_child_that_closes_what_it_inherited_leaves_its_parent_the_lock(void **state)
+{
+    blob_store *s = t_open(0), *again = NULL;
+    int status;
+    pid_t child;
+
+    (void)state;
+    child = fork();
+    if (child == 0)
+        _exit(blob_store_close(s, NULL) == 0 ? 0 : 1);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    test_status(blob_filestore_open(&again, t_dir, NULL), -EBUSY);
+    t_close(s);
+    test_ok(blob_filestore_open(&again, t_dir, NULL));
+    t_close(again);
+}
+
 static size_t open_descriptors(bool *all_cloexec)
 {
     DIR *fds = opendir("/proc/self/fd");
@@ -301,6 +319,7 @@ int main(void)
         T(a_second_opener_is_told_who_is_in_its_way),
         T(a_killed_opener_leaves_no_lock),
         T(close_frees_the_lock_though_a_child_inherited_it),
+        T(a_child_that_closes_what_it_inherited_leaves_its_parent_the_lock),
         T(descriptors_do_not_leak),
         T(options_are_checked),
         T(open_makes_missing_parents),

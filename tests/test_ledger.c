@@ -114,7 +114,7 @@ static void resumed_blobs_come_before_every_ticket_in_the_order_of_resuming(void
     join(l, "t2", 2);
     join(l, "r3", 0);
     for (unsigned i = 0; i < 5; i++) {
-        wb_entry *e = wb_ledger_next(l, 0, false);
+        wb_entry *e = wb_ledger_next(l, 0, WB_TURN_RETRY);
         assert_non_null(e);
         assert_int_equal(blob_key_compare(wb_entry_key(e), test_key(order[i])), 0);
         assert_int_equal(wb_ledger_safe_ticket(l, 2), i < 3 ? 0 : i - 3);
@@ -130,12 +130,12 @@ static void a_parked_blob_holds_up_the_safe_ticket_and_nobody_else(void **state)
     wb_entry *one = join(l, "one", 1), *two = join(l, "two", 2);
 
     wb_ledger_move(l, one, WBSTORE_PARKED);
-    assert_ptr_equal(wb_ledger_next(l, 0, false), two);
+    assert_ptr_equal(wb_ledger_next(l, 0, WB_TURN_RETRY), two);
     wb_ledger_leave(l, two);
-    assert_null(wb_ledger_next(l, 0, false));
+    assert_null(wb_ledger_next(l, 0, WB_TURN_RETRY));
     assert_int_equal(wb_ledger_safe_ticket(l, 2), 0);
     wb_ledger_move(l, one, WBSTORE_QUEUED);
-    assert_ptr_equal(wb_ledger_next(l, 0, false), one);
+    assert_ptr_equal(wb_ledger_next(l, 0, WB_TURN_RETRY), one);
     wb_ledger_leave(l, one);
     assert_int_equal(wb_ledger_safe_ticket(l, 2), 2);
 }
@@ -174,12 +174,12 @@ static void a_blob_that_joins_late_stands_where_its_ticket_stands(void **state)
     wb_entry *resumed = join(l, "resumed", 0), *two = join(l, "two", 2), *five = join(l, "five", 5);
     wb_entry *one, *three, *six;
 
-    assert_ptr_equal(wb_ledger_next(l, 0, false), resumed);
+    assert_ptr_equal(wb_ledger_next(l, 0, WB_TURN_RETRY), resumed);
     wb_ledger_move(l, resumed, WBSTORE_SENDING);
     wb_ledger_move(l, two, WBSTORE_SENDING);
-    assert_ptr_equal(wb_ledger_next(l, 0, false), five);
+    assert_ptr_equal(wb_ledger_next(l, 0, WB_TURN_RETRY), five);
     three = join(l, "three", 3);
-    assert_ptr_equal(wb_ledger_next(l, 0, false), three);
+    assert_ptr_equal(wb_ledger_next(l, 0, WB_TURN_RETRY), three);
     one = join(l, "one", 1);
     six = join(l, "six", 6);
     assert_ptr_equal(l->active.head, resumed);
@@ -189,7 +189,7 @@ static void a_blob_that_joins_late_stands_where_its_ticket_stands(void **state)
     assert_ptr_equal(three->next, five);
     assert_ptr_equal(five->next, six);
     assert_ptr_equal(l->active.tail, six);
-    assert_ptr_equal(wb_ledger_next(l, 0, false), one);
+    assert_ptr_equal(wb_ledger_next(l, 0, WB_TURN_RETRY), one);
 }
 
 static void a_blob_whose_key_is_let_go_is_sent_in_its_turn(void **state)
@@ -199,14 +199,14 @@ static void a_blob_whose_key_is_let_go_is_sent_in_its_turn(void **state)
 
     one->hand = WB_HAND_CALLER;
     two->removers = 1;
-    assert_ptr_equal(wb_ledger_next(l, 0, false), three);
+    assert_ptr_equal(wb_ledger_next(l, 0, WB_TURN_RETRY), three);
     two->removers = 0;
     wb_ledger_free_to_send(l, two);
-    assert_ptr_equal(wb_ledger_next(l, 0, false), two);
+    assert_ptr_equal(wb_ledger_next(l, 0, WB_TURN_RETRY), two);
     one->hand = WB_HAND_NONE;
     wb_ledger_free_to_send(l, one);
-    assert_ptr_equal(wb_ledger_next(l, 0, false), one);
-    assert_ptr_equal(wb_ledger_next(l, 0, true), one); /* asking changes nothing */
+    assert_ptr_equal(wb_ledger_next(l, 0, WB_TURN_RETRY), one);
+    assert_ptr_equal(wb_ledger_next(l, 0, WB_TURN_PROBE), one); /* asking changes nothing */
 }
 
 static void who_has_waited_long_enough_comes_before_the_queued(void **state)
@@ -217,16 +217,102 @@ static void who_has_waited_long_enough_comes_before_the_queued(void **state)
     wait_until(l, late, 200);
     wait_until(l, soon, 100);
     assert_int_equal(wb_ledger_due_ns(l), 100);
-    assert_ptr_equal(wb_ledger_next(l, 99, false), queued);
-    assert_ptr_equal(wb_ledger_next(l, 100, false), soon);
+    assert_ptr_equal(wb_ledger_next(l, 99, WB_TURN_RETRY), queued);
+    assert_ptr_equal(wb_ledger_next(l, 100, WB_TURN_RETRY), soon);
     wb_ledger_leave(l, soon);
-    assert_ptr_equal(wb_ledger_next(l, 150, false), queued);
+    assert_ptr_equal(wb_ledger_next(l, 150, WB_TURN_RETRY), queued);
     wb_ledger_leave(l, queued);
-    assert_null(wb_ledger_next(l, 150, false));
-    wb_ledger_all_due(l, 150);
-    assert_ptr_equal(wb_ledger_next(l, 150, false), late);
+    assert_null(wb_ledger_next(l, 150, WB_TURN_RETRY));
     wb_ledger_leave(l, late);
     assert_int_equal(wb_ledger_due_ns(l), WB_NEVER);
+}
+
+static void the_queued_come_first_when_it_is_their_turn(void **state)
+{
+    wb_ledger *l = *state;
+    wb_entry *queued = join(l, "queued", 1), *late = join(l, "late", 2);
+
+    wait_until(l, late, 200);
+    assert_ptr_equal(wb_ledger_next(l, 200, WB_TURN_FIRST), queued);
+    wb_ledger_leave(l, queued);
+    assert_null(wb_ledger_next(l, 199, WB_TURN_FIRST));
+    assert_ptr_equal(wb_ledger_next(l, 200, WB_TURN_FIRST), late);
+}
+
+static void all_who_wait_can_be_queued_again_each_in_its_place(void **state)
+{
+    wb_ledger *l = *state;
+    wb_entry *three = join(l, "three", 3), *one = join(l, "one", 1), *two = join(l, "two", 2);
+
+    wait_until(l, one, 300);
+    wait_until(l, three, 100);
+    assert_ptr_equal(wb_ledger_next(l, 0, WB_TURN_RETRY), two);
+    wb_ledger_all_queued(l);
+    assert_int_equal(l->waiting, 0);
+    assert_ptr_equal(wb_ledger_next(l, 0, WB_TURN_RETRY), one);
+    wb_ledger_leave(l, one);
+    assert_ptr_equal(wb_ledger_next(l, 0, WB_TURN_RETRY), two);
+    wb_ledger_leave(l, two);
+    assert_ptr_equal(wb_ledger_next(l, 0, WB_TURN_RETRY), three);
+}
+
+static void all_who_are_parked_can_be_queued_again_each_in_its_place(void **state)
+{
+    static const char *const keys[] = {"r1", "r2", "r3", "r4", "t1", "t2", "t3", "t4", "t5", "t6"};
+    static const bool parks[] = {true, false, true, true, true, false, false, true, false, true};
+    wb_ledger *l = *state;
+    wb_entry *e[10];
+
+    for (unsigned i = 0; i < 10; i++)
+        e[i] = join(l, keys[i], i < 4 ? 0 : i - 3);
+    for (unsigned i = 0; i < 10; i++)
+        if (!parks[i] && i != 8)
+            wait_until(l, e[i], 100);
+    for (unsigned i = 0; i < 10; i++)
+        if (parks[i])
+            wb_ledger_move(l, e[i], WBSTORE_PARKED);
+    assert_ptr_equal(wb_ledger_next(l, 0, WB_TURN_FIRST), e[8]);
+    wb_ledger_all_unparked(l);
+    assert_int_equal(l->parked_blobs, 0);
+    assert_null(wb_ledger_untold(l));
+    join(l, "r5", 0); /* it stands behind the resumed ones that have come back */
+    assert_ptr_equal(e[3]->next->next, e[4]);
+    for (unsigned i = 0; i < 10; i++) {
+        assert_int_equal(e[i]->state, parks[i] || i == 8 ? WBSTORE_QUEUED : WBSTORE_WAITING);
+        if (i > 0 && i != 4)
+            assert_ptr_equal(e[i - 1]->next, e[i]);
+    }
+    for (unsigned i = 0; i < 10; i++)
+        if (e[i]->state == WBSTORE_QUEUED) {
+            if (i == 4)
+                wb_ledger_leave(l, wb_ledger_next(l, 0, WB_TURN_FIRST)); /* r5 */
+            assert_ptr_equal(wb_ledger_next(l, 0, WB_TURN_FIRST), e[i]);
+            wb_ledger_leave(l, e[i]);
+        }
+}
+
+#define MS INT64_C(1000000)
+
+static void a_blob_dwells_unless_it_is_hurried_or_was_resumed(void **state)
+{
+    wb_ledger *l = *state;
+    wb_entry *resumed = wb_ledger_make(l, test_key("resumed")), *first = wb_ledger_make(l, test_key("first")),
+             *second = wb_ledger_make(l, test_key("second"));
+
+    l->dwell_ms = 100;
+    wb_ledger_join(l, resumed, 0, 1, 50);
+    wb_ledger_join(l, first, 1, 1, 60);
+    wb_ledger_join(l, second, 2, 1, 70);
+    assert_ptr_equal(wb_ledger_next(l, 75 * MS, WB_TURN_RETRY), resumed);
+    wb_ledger_leave(l, resumed);
+    assert_null(wb_ledger_next(l, 160 * MS - 1, WB_TURN_RETRY));
+    assert_int_equal(wb_ledger_due_ns(l), 160 * MS);
+    assert_ptr_equal(wb_ledger_next(l, 160 * MS, WB_TURN_RETRY), first);
+    l->hurried = wb_order_of(1);
+    assert_ptr_equal(wb_ledger_next(l, 75 * MS, WB_TURN_PROBE), first);
+    wb_ledger_leave(l, first);
+    assert_null(wb_ledger_next(l, 75 * MS, WB_TURN_FIRST)); /* the second is none of the hurried */
+    assert_int_equal(wb_ledger_due_ns(l), 170 * MS);
 }
 
 static void probing_takes_the_queued_first_then_whoever_has_waited_longest(void **state)
@@ -236,11 +322,11 @@ static void probing_takes_the_queued_first_then_whoever_has_waited_longest(void 
 
     wait_until(l, a, 500);
     wait_until(l, b, 400);
-    assert_ptr_equal(wb_ledger_next(l, 1000, true), queued); /* though both are due */
+    assert_ptr_equal(wb_ledger_next(l, 1000, WB_TURN_PROBE), queued); /* though both are due */
     wb_ledger_leave(l, queued);
-    assert_ptr_equal(wb_ledger_next(l, 0, true), b); /* though none is due */
+    assert_ptr_equal(wb_ledger_next(l, 0, WB_TURN_PROBE), b); /* though none is due */
     wait_until(l, b, 600);
-    assert_ptr_equal(wb_ledger_next(l, 0, true), a); /* another one each time */
+    assert_ptr_equal(wb_ledger_next(l, 0, WB_TURN_PROBE), a); /* another one each time */
 }
 
 static void who_works_on_a_key_keeps_its_entry(void **state)
@@ -280,6 +366,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_blob_that_joins_late_stands_where_its_ticket_stands, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_blob_whose_key_is_let_go_is_sent_in_its_turn, set_up, tear_down),
         cmocka_unit_test_setup_teardown(who_has_waited_long_enough_comes_before_the_queued, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(the_queued_come_first_when_it_is_their_turn, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(all_who_wait_can_be_queued_again_each_in_its_place, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(all_who_are_parked_can_be_queued_again_each_in_its_place, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_blob_dwells_unless_it_is_hurried_or_was_resumed, set_up, tear_down),
         cmocka_unit_test_setup_teardown(probing_takes_the_queued_first_then_whoever_has_waited_longest, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(who_works_on_a_key_keeps_its_entry, set_up, tear_down),

@@ -160,14 +160,15 @@ static void check_all(const model *m)
 }
 
 /* What there is to send next, as the header has it. */
-static void check_next(model *m, bool probing)
+static void check_next(model *m, wb_turn turn)
 {
     const model_key *queued = model_oldest(m, model_sendable, 0);
     int64_t due_ns = model_due_ns(m);
-    const wb_entry *e = wb_ledger_next(&m->ledger, m->now_ns, probing);
+    const wb_entry *e = wb_ledger_next(&m->ledger, m->now_ns, turn);
 
     assert_int_equal(wb_ledger_due_ns(&m->ledger), due_ns);
-    if (due_ns != WB_NEVER && ((!probing && due_ns <= m->now_ns) || (probing && queued == NULL))) {
+    if (due_ns != WB_NEVER && (turn == WB_TURN_PROBE || due_ns <= m->now_ns) &&
+        (turn == WB_TURN_RETRY || queued == NULL)) {
         assert_non_null(e);
         assert_int_equal(e->state, WBSTORE_WAITING);
         assert_int_equal(e->attempt->due_ns, due_ns); /* of those that are due alike, any */
@@ -234,7 +235,7 @@ static void step_upload(model *m, model_key *k)
     uint64_t end = pick(m, 6);
 
     if (k->state != WBSTORE_SENDING) {
-        wb_entry *e = wb_ledger_next(&m->ledger, m->now_ns, pick(m, 3) == 0);
+        wb_entry *e = wb_ledger_next(&m->ledger, m->now_ns, (wb_turn)pick(m, 3));
         for (k = m->keys; e != NULL && k->e != e;)
             k++;
         if (e == NULL)
@@ -285,15 +286,21 @@ static void step_other(model *m, model_key *k)
 {
     switch (pick(m, 40)) {
     case 0:
-        wb_ledger_all_due(&m->ledger, m->now_ns);
+        wb_ledger_all_queued(&m->ledger);
         for (unsigned i = 0; i < KEYS; i++)
             if (m->keys[i].state == WBSTORE_WAITING)
-                m->keys[i].due_ns = m->now_ns;
+                m->keys[i].state = WBSTORE_QUEUED;
         break;
     case 1:
         for (unsigned i = 0; i < KEYS; i++) /* in no order at all */
             if (m->keys[i].state == WBSTORE_PARKED)
                 move(m, &m->keys[i], WBSTORE_QUEUED);
+        break;
+    case 2:
+        wb_ledger_all_unparked(&m->ledger);
+        for (unsigned i = 0; i < KEYS; i++)
+            if (m->keys[i].state == WBSTORE_PARKED)
+                m->keys[i].state = WBSTORE_QUEUED;
         break;
     default:
         m->now_ns++;
@@ -346,7 +353,7 @@ static void random_steps_agree_with_a_naive_model(void **state)
             static void (*const steps[])(model * m, model_key * k) = {step_put, step_upload, step_upload, step_delete,
                                                                       step_other};
             steps[pick(m, 5)](m, &m->keys[pick(m, crowd)]);
-            check_next(m, i % 2 == 0);
+            check_next(m, (wb_turn)(i % 3));
             assert_int_equal(wb_ledger_safe_ticket(&m->ledger, m->last_ticket), model_safe_ticket(m));
             if (i % 40 == 0)
                 check_all(m);

@@ -1,6 +1,7 @@
 /* test_logstore.c - the log as its callers know it: options, bounds, cache, numbers, reading only, segments turned over.
  * What outlives crashes and faults is in test_logstore_power, _faults and _rot; the contract in test_conform_stores. */
 #include "simdisk.h"
+#include "sleeper.h"
 #include "testutil.h"
 #include "logstore/logstore.h"
 
@@ -136,6 +137,8 @@ static void options_that_cannot_be_are_refused(void **state)
     o.read_only = 0;
     o.struct_size = 1;
     test_status(open_with(&o), -EINVAL);
+    o.struct_size = SIZE_MAX;
+    test_status(open_with(&o), -EINVAL);
     o.struct_size = sizeof o;
     test_status(open_with(&o), 0);
 }
@@ -164,8 +167,14 @@ static void what_is_no_log_is_told_apart(void **state)
     (void)state;
 
     test_ok(blob_memstore_new(&s));
+    info.blobs = 99;
     test_status(blob_logstore_get_info(s, &info), -EINVAL);
+    assert_int_equal(info.blobs, 0);
+    assert_int_equal(info.struct_size, sizeof info);
+    info.blobs = 99;
     test_status(blob_logstore_get_info(NULL, &info), -EINVAL);
+    assert_int_equal(info.blobs, 0);
+    test_status(blob_logstore_get_info(s, NULL), -EINVAL);
     test_status(blob_logstore_salvage(s, NULL, test_key("a"), &b), -EINVAL);
     assert_null(b);
     test_status(blob_logstore_findings(s, NULL, 0, NULL, NULL), -EINVAL);
@@ -725,6 +734,49 @@ static void what_cannot_be_read_is_a_finding_and_stops_nothing(void **state)
     rig_end(&r);
 }
 
+static int refuse_finding(void *arg, const blob_logstore_finding *finding)
+{
+    (void)arg;
+    (void)finding;
+    return -EPIPE;
+}
+
+/* Whatever ends these calls, nobody is told an older call's reason for it. */
+static void findings_and_salvage_fail_for_a_reason_of_their_own(void **state)
+{
+    blob_ctx *ctx = new_ctx(NULL);
+    unsigned count = 0;
+    blob *b;
+    rig r;
+    (void)state;
+
+    rig_start(&r);
+    test_ok(put(&r, 1, 100, 0));
+    test_ok(blob_store_close(r.s, NULL));
+    simdisk_poke(r.disk, "0000000000000001.log", LOG_BLOCK + 100, "", 1);
+    rig_open(&r);
+    assert_int_equal(count_findings(&r), 1);
+    blob_ctx_cancel(ctx);
+    for (unsigned verify = 0; verify < 2; verify++) {
+        blob_fail(-EXDEV, 0, "an older reason");
+        test_status(blob_logstore_findings(r.s, ctx, verify, count_finding, &count), -ECANCELED);
+        expect_words(-ECANCELED, "");
+    }
+    assert_int_equal(count, 0);
+    blob_fail(-EXDEV, 0, "an older reason");
+    test_status(blob_logstore_findings(r.s, NULL, 0, refuse_finding, NULL), -EPIPE);
+    expect_words(-EPIPE, "");
+    blob_fail(-EXDEV, 0, "an older reason");
+    test_status(blob_logstore_salvage(r.s, NULL, key_of(2), &b), BLOB_NOT_FOUND);
+    expect_words(BLOB_NOT_FOUND, "");
+    blob_fail(-EXDEV, 0, "an older reason");
+    test_status(blob_logstore_salvage(r.s, ctx, key_of(1), &b), -ECANCELED);
+    expect_words(-ECANCELED, "");
+    assert_null(b);
+    blob_ctx_free(ctx);
+    rig_end(&r);
+}
+
 /* The sync that comes before old segments are retired to make room fails: nothing of what it was for is lost. */
 static void a_sync_that_fails_while_room_is_made_is_not_forgotten(void **state)
 {
@@ -754,6 +806,75 @@ static void a_sync_that_fails_while_room_is_made_is_not_forgotten(void **state)
         else
             expect_blob(&r, n, n == 5 ? 40000 : 20000);
     assert_int_equal(info_of(&r).damaged_records, 0);
+    rig_end(&r);
+}
+
+/* What a log that does not sync has taken is on no disk yet: one that does must not say "exists" of it, or take a delete
+ * for logged, before it is. Closed or killed, with segments of its own or only the last one. */
+static void what_was_never_synced_lasts_once_a_log_that_syncs_has_found_it(void **state)
+{
+    static const blob_logstore_sync then[] = {BLOB_LOGSTORE_SYNC_EACH, BLOB_LOGSTORE_SYNC_INTERVAL};
+    rig r;
+    (void)state;
+
+    for (unsigned i = 0; i < 4; i++) {
+        rig_start(&r);
+        test_ok(blob_store_close(r.s, NULL));
+        r.options.sync = BLOB_LOGSTORE_SYNC_NEVER;
+        rig_open(&r);
+        for (unsigned n = 0; n < 5; n++)
+            test_ok(put(&r, n, 20000, 0));
+        test_ok(blob_store_delete(r.s, NULL, key_of(4), 0));
+        if (i < 2)
+            test_ok(blob_store_close(r.s, NULL));
+        else
+            simdisk_kill(r.disk);
+        if (i >= 2)
+            (void)blob_store_close(r.s, NULL); /* a corpse */
+        r.options.sync = then[i % 2];
+        rig_open(&r);
+        for (unsigned n = 0; n < 4; n++)
+            test_status(put(&r, n, 20000, 0), BLOB_EXISTS);
+        test_status(blob_store_delete(r.s, NULL, key_of(4), 0), BLOB_NOT_FOUND);
+        simdisk_power_cut(r.disk, &(simdisk_fate){.bytes = SIMDISK_DROPPED, .names = SIMDISK_DROPPED});
+        (void)blob_store_close(r.s, NULL); /* a corpse */
+        rig_open(&r);
+        for (unsigned n = 0; n < 4; n++)
+            expect_blob(&r, n, 20000);
+        test_status(blob_store_size(r.s, NULL, key_of(4), &(uint64_t){0}), BLOB_NOT_FOUND);
+        assert_int_equal(info_of(&r).damaged_records, 0);
+        rig_end(&r);
+    }
+}
+
+/* Where that sync fails nothing is opened, nor left open, and nothing is taken for lasting. */
+static void what_was_never_synced_and_cannot_be_is_not_opened(void **state)
+{
+    simdisk_fault fault = {.ops = SIMDISK_BIT(SIMDISK_SYNC), .status = -EIO, .lost = SIMDISK_KEPT};
+    blob_store *s = (blob_store *)&fault;
+    rig r;
+    (void)state;
+
+    rig_start(&r);
+    r.options.sync = BLOB_LOGSTORE_SYNC_NEVER;
+    rig_reopen(&r);
+    test_ok(put(&r, 1, 100, 0));
+    test_ok(blob_store_close(r.s, NULL));
+    r.options.sync = BLOB_LOGSTORE_SYNC_EACH;
+    simdisk_fail(r.disk, &fault);
+    test_status(wb_log_open(&s, simdisk_mount(r.disk), "log", &r.options, LOG_NO_KEEPER), -EIO);
+    assert_null(s);
+    expect_words(-EIO, "cannot sync log/0000000000000001.log");
+    assert_int_equal(simdisk_open_files(r.disk), 0);
+    r.options.sync = BLOB_LOGSTORE_SYNC_NEVER; /* who wants no syncs is not held up by one */
+    rig_open(&r);
+    expect_blob(&r, 1, 100);
+    test_ok(blob_store_close(r.s, NULL));
+    r.options.read_only = 1;
+    r.options.sync = BLOB_LOGSTORE_SYNC_EACH;
+    rig_open(&r);
+    expect_blob(&r, 1, 100);
+    simdisk_mend(r.disk);
     rig_end(&r);
 }
 
@@ -817,7 +938,10 @@ int main(void)
         cmocka_unit_test(reading_only_changes_nothing),
         cmocka_unit_test(a_damaged_blob_is_never_told_to_be_gone),
         cmocka_unit_test(what_cannot_be_read_is_a_finding_and_stops_nothing),
+        cmocka_unit_test(findings_and_salvage_fail_for_a_reason_of_their_own),
         cmocka_unit_test(a_sync_that_fails_while_room_is_made_is_not_forgotten),
+        cmocka_unit_test(what_was_never_synced_lasts_once_a_log_that_syncs_has_found_it),
+        cmocka_unit_test(what_was_never_synced_and_cannot_be_is_not_opened),
         cmocka_unit_test(the_numbers_are_true),
     };
 

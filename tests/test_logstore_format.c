@@ -93,7 +93,13 @@ static void no_bit_of_a_record_may_be_another(void **state)
 
 static void one_of_two_headers_may_rot(void **state)
 {
-    log_header h = {.log_id = here.log_id, .segment = 7, .first_lsn = 99, .time_ms = 5, .version = 1, .recovery = true};
+    log_header h = {.log_id = here.log_id,
+                    .segment = 7,
+                    .first_lsn = 99,
+                    .time_ms = 5,
+                    .version = 1,
+                    .recovery = true,
+                    .unsynced = true};
     unsigned char block[LOG_BLOCK];
     log_header got;
 
@@ -110,6 +116,7 @@ static void one_of_two_headers_may_rot(void **state)
             assert_int_equal(got.time_ms, h.time_ms);
             assert_int_equal(got.version, h.version);
             assert_true(got.recovery);
+            assert_true(got.unsynced);
             *byte ^= (unsigned char)(1u << bit % 8);
         }
         block[bit / 8] ^= (unsigned char)(1u << bit % 8);

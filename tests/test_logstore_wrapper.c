@@ -26,19 +26,19 @@ typedef struct rig {
 static void rig_open(rig *r)
 {
     test_ok(wb_log_open(&r->wb->buf_mem, simdisk_mount(r->disk), "log", &r->options, r->flags));
-    test_ok(faultstore_new(&r->wb->buf, r->wb->buf_mem));
+    test_ok(test_faultstore_new(&r->wb->buf, r->wb->buf_mem));
 }
 
 /* Of a process that is no more: what it says does not count. */
 static void rig_bury(rig *r)
 {
-    test_ok(blob_store_close(faultstore_store(r->wb->buf), NULL));
+    test_ok(blob_store_close(blob_faultstore_store(r->wb->buf), NULL));
     (void)blob_store_close(r->wb->buf_mem, NULL);
 }
 
 static void rig_close(rig *r)
 {
-    test_ok(blob_store_close(faultstore_store(r->wb->buf), NULL));
+    test_ok(blob_store_close(blob_faultstore_store(r->wb->buf), NULL));
     test_ok(blob_store_close(r->wb->buf_mem, NULL));
 }
 
@@ -94,16 +94,16 @@ static const char *text_of(unsigned n)
 }
 
 /* Puts them all while the base lets so many through. Then every writer stands at its gate, and nothing stirs. */
-static faultstore_rule *put_all(rig *r, unsigned let_through)
+static blob_faultstore_rule *put_all(rig *r, unsigned let_through)
 {
-    faultstore_rule *gate = faultstore_hold(r->wb->base, FAULT_PUT, NULL, FAULT_BEFORE);
+    blob_faultstore_rule *gate = blob_faultstore_hold(r->wb->base, BLOB_FAULT_PUT, NULL, BLOB_FAULT_BEFORE);
 
     wbrig_start(r->wb);
     for (unsigned n = 0; n < BLOBS; n++)
         wbrig_put(r->wb, text_of(n));
-    faultstore_release(gate, let_through);
-    faultstore_wait_calls(r->wb->buf, FAULT_DELETE, let_through);
-    faultstore_wait_held(gate, WRITERS);
+    blob_faultstore_release(gate, let_through);
+    blob_faultstore_wait_calls(r->wb->buf, BLOB_FAULT_DELETE, let_through);
+    blob_faultstore_wait_held(gate, WRITERS);
     inside_until_resumed(r->wb->w);
     return gate;
 }
@@ -135,11 +135,11 @@ static void expect_sent_by_the_next(rig *r)
 static void after_a_close_the_next_wrapper_sends_the_rest(void **state)
 {
     rig *r = *state;
-    faultstore_rule *gate = put_all(r, 5);
+    blob_faultstore_rule *gate = put_all(r, 5);
 
     wbrig_stop(r->wb);
     rig_close(r);
-    faultstore_lift(gate);
+    blob_faultstore_lift(gate);
     rig_open(r);
     assert_int_equal(test_len(r->wb->buf_mem), BLOBS - 5);
     expect_sent_by_the_next(r);
@@ -149,12 +149,12 @@ static void after_a_close_the_next_wrapper_sends_the_rest(void **state)
 static void after_a_kill_the_next_wrapper_sends_the_rest(void **state)
 {
     rig *r = *state;
-    faultstore_rule *gate = put_all(r, 5);
+    blob_faultstore_rule *gate = put_all(r, 5);
 
     simdisk_kill(r->disk);
     wbrig_stop(r->wb);
     rig_bury(r);
-    faultstore_lift(gate);
+    blob_faultstore_lift(gate);
     rig_open(r);
     assert_true(test_len(r->wb->buf_mem) >= BLOBS - 5);
     expect_sent_by_the_next(r);
@@ -164,12 +164,12 @@ static void after_a_power_cut_the_next_wrapper_sends_the_rest(void **state)
 {
     for (unsigned seed = 0; seed < 30; seed++) {
         rig *r = *state;
-        faultstore_rule *gate = put_all(r, 5);
+        blob_faultstore_rule *gate = put_all(r, 5);
 
         simdisk_power_cut(r->disk, &(simdisk_fate){.bytes = SIMDISK_MIXED, .names = SIMDISK_MIXED, .seed = seed});
         wbrig_stop(r->wb);
         rig_bury(r);
-        faultstore_lift(gate);
+        blob_faultstore_lift(gate);
         rig_open(r);
         expect_sent_by_the_next(r);
         tear_down(state);
@@ -182,7 +182,7 @@ static void after_a_power_cut_the_next_wrapper_sends_the_rest(void **state)
 static void what_is_synced_in_time_survives_a_kill_at_once(void **state)
 {
     rig *r = *state;
-    faultstore_rule *gate;
+    blob_faultstore_rule *gate;
 
     rig_close(r);
     r->options.sync = BLOB_LOGSTORE_SYNC_INTERVAL;
@@ -192,7 +192,7 @@ static void what_is_synced_in_time_survives_a_kill_at_once(void **state)
     simdisk_kill(r->disk);
     wbrig_stop(r->wb);
     rig_bury(r);
-    faultstore_lift(gate);
+    blob_faultstore_lift(gate);
     rig_open(r);
     assert_true(info_of(r).rewritten > 0);
     expect_sent_by_the_next(r);
@@ -201,7 +201,7 @@ static void what_is_synced_in_time_survives_a_kill_at_once(void **state)
 static void what_is_synced_in_time_survives_a_power_cut_then(void **state)
 {
     rig *r = *state;
-    faultstore_rule *gate;
+    blob_faultstore_rule *gate;
 
     rig_close(r);
     r->options.sync = BLOB_LOGSTORE_SYNC_INTERVAL;
@@ -214,7 +214,7 @@ static void what_is_synced_in_time_survives_a_power_cut_then(void **state)
     simdisk_power_cut(r->disk, &(simdisk_fate){.bytes = SIMDISK_DROPPED, .names = SIMDISK_DROPPED});
     wbrig_stop(r->wb);
     rig_bury(r);
-    faultstore_lift(gate);
+    blob_faultstore_lift(gate);
     rig_open(r);
     expect_sent_by_the_next(r);
 }
@@ -228,7 +228,7 @@ static void rot(rig *r, const char *text)
     size_t count = simdisk_files(r->disk, names, 64), hits = 0;
 
     for (size_t i = 0; i < count && i < 64; i++) {
-        uint64_t size = simdisk_file_size(r->disk, names[i]);
+        size_t size = (size_t)simdisk_file_size(r->disk, names[i]);
         char *bytes = malloc(size + 1), *at;
         assert_non_null(bytes);
         simdisk_peek(r->disk, names[i], 0, bytes, size);
@@ -266,11 +266,11 @@ static blob_address start_with_one_rotten(rig *r, uint64_t *puts_before)
 
     put_all(r, 0);
     wbrig_stop(r->wb);
-    faultstore_clear(r->wb->base);
+    blob_faultstore_clear(r->wb->base);
     rig_close(r);
     rot(r, text_of(4));
     rig_open(r);
-    *puts_before = faultstore_count_key(r->wb->base, FAULT_PUT, blob_address_key(&a));
+    *puts_before = blob_faultstore_count_key(r->wb->base, BLOB_FAULT_PUT, blob_address_key(&a));
     wbrig_start(r->wb);
     test_status(wbstore_sync(r->wb->w, NULL), BLOB_CORRUPT);
     wbrig_wait_event(r->wb, WBSTORE_EVENT_PARKED, 1);
@@ -292,7 +292,7 @@ static void a_blob_that_rots_in_the_log_is_parked_and_the_others_are_sent(void *
     assert_int_equal(inside_state(r->wb->w, key), WBSTORE_PARKED);
     assert_int_equal(test_len(r->wb->base_mem), BLOBS - 1);
     assert_int_equal(test_len(r->wb->buf_mem), 1);
-    assert_int_equal(faultstore_count_key(r->wb->base, FAULT_PUT, key), puts_before);
+    assert_int_equal(blob_faultstore_count_key(r->wb->base, BLOB_FAULT_PUT, key), puts_before);
     test_status(wbstore_get(r->wb->w, NULL, key, &b), BLOB_CORRUPT);
     assert_true(info_of(r).damaged_records > 0);
     test_ok(blob_logstore_findings(r->wb->buf_mem, NULL, 0, one_finding, &d));
@@ -314,7 +314,7 @@ static void what_rotted_is_never_published(void **state)
     rig_open(r);
     wbrig_start(r->wb);
     test_status(wbstore_sync(r->wb->w, NULL), BLOB_CORRUPT);
-    assert_int_equal(faultstore_count_key(r->wb->base, FAULT_PUT, blob_address_key(&a)), puts_before);
+    assert_int_equal(blob_faultstore_count_key(r->wb->base, BLOB_FAULT_PUT, blob_address_key(&a)), puts_before);
     assert_false(wbrig_in_base(r->wb, &a));
     assert_true(wbrig_in_buffer(r->wb, &a));
 }
@@ -347,7 +347,7 @@ static void deleting_it_frees_what_rotted(void **state)
 /* ---- full ---- */
 
 /* A log with room for four small blobs, which are in it; the base holds them up, and nothing else. */
-static void fill(rig *r, wbstore_when_full when_full, faultstore_rule *gates[4])
+static void fill(rig *r, wbstore_when_full when_full, blob_faultstore_rule *gates[4])
 {
     rig_close(r);
     r->options.bytes_max = 4 * LOG_BLOCK;
@@ -361,7 +361,7 @@ static void fill(rig *r, wbstore_when_full when_full, faultstore_rule *gates[4])
         blob_address a;
         snprintf(text, sizeof text, "%u", n);
         a = wbrig_address(text);
-        gates[n] = inside_hold(r->wb->base, FAULT_PUT, &a);
+        gates[n] = inside_hold(r->wb->base, BLOB_FAULT_PUT, &a);
         wbrig_put(r->wb, text);
     }
 }
@@ -374,31 +374,31 @@ static int put_more(rig *r)
 static void a_full_log_makes_a_put_fail_where_it_shall(void **state)
 {
     rig *r = *state;
-    faultstore_rule *gates[4];
+    blob_faultstore_rule *gates[4];
 
     fill(r, WBSTORE_FULL_FAIL, gates);
     test_status(put_more(r), BLOB_FULL);
     test_ok(wbstore_cas_put(r->wb->w, NULL, "0", 1, NULL)); /* what is there needs no room */
-    faultstore_lift(gates[2]);
-    faultstore_wait_calls(r->wb->buf, FAULT_DELETE, 1);
+    blob_faultstore_lift(gates[2]);
+    blob_faultstore_wait_calls(r->wb->buf, BLOB_FAULT_DELETE, 1);
     test_ok(put_more(r));
 }
 
 static void a_full_log_makes_a_put_wait_where_it_shall(void **state)
 {
     rig *r = *state;
-    faultstore_rule *gates[4];
+    blob_faultstore_rule *gates[4];
     blob_address a = wbrig_address("more");
     wbrig_call call;
 
     fill(r, WBSTORE_FULL_WAIT, gates);
     inside_put(&call, r->wb, NULL, "more");
     inside_until_room_waiters(r->wb->w, 1);
-    faultstore_lift(gates[1]);
+    blob_faultstore_lift(gates[1]);
     test_ok(wbrig_end(&call));
     for (unsigned n = 0; n < 4; n++)
         if (n != 1)
-            faultstore_lift(gates[n]);
+            blob_faultstore_lift(gates[n]);
     test_ok(wbstore_sync(r->wb->w, NULL));
     assert_true(wbrig_in_base(r->wb, &a));
     assert_int_equal(test_len(r->wb->base_mem), 5);
@@ -407,7 +407,7 @@ static void a_full_log_makes_a_put_wait_where_it_shall(void **state)
 static void a_full_log_is_written_past_where_it_shall_be(void **state)
 {
     rig *r = *state;
-    faultstore_rule *gates[4];
+    blob_faultstore_rule *gates[4];
     blob_address a = wbrig_address("more");
 
     fill(r, WBSTORE_FULL_WRITE_THROUGH, gates);
@@ -425,7 +425,7 @@ static void a_blob_that_no_empty_log_would_take_is_rejected(void **state)
     assert_non_null(large);
     for (unsigned i = 0; i < 2; i++) {
         rig *r = *state;
-        faultstore_rule *gates[4];
+        blob_faultstore_rule *gates[4];
         fill(r, policies[i], gates);
         test_status(wbstore_cas_put(r->wb->w, NULL, large, 5 * LOG_BLOCK, NULL), BLOB_REJECTED);
         tear_down(state);
@@ -438,10 +438,10 @@ static void a_blob_that_no_empty_log_would_take_is_rejected(void **state)
 static void a_bounded_log_never_fills_while_it_drains(void **state)
 {
     rig *r = *state;
-    faultstore_rule *gates[4];
+    blob_faultstore_rule *gates[4];
 
     fill(r, WBSTORE_FULL_WAIT, gates);
-    faultstore_clear(r->wb->base);
+    blob_faultstore_clear(r->wb->base);
     for (unsigned n = 0; n < 200; n++)
         wbrig_put_number(r->wb, n);
     test_ok(wbstore_sync(r->wb->w, NULL));
@@ -452,9 +452,9 @@ static void a_bounded_log_never_fills_while_it_drains(void **state)
 /* ---- a device that fails ---- */
 
 /* Everything is in the log when nothing can be written to it any more. */
-static faultstore_rule *fail_for_good(rig *r)
+static blob_faultstore_rule *fail_for_good(rig *r)
 {
-    faultstore_rule *gate = put_all(r, 0);
+    blob_faultstore_rule *gate = put_all(r, 0);
 
     simdisk_fail(r->disk, &(simdisk_fault){.ops = SIMDISK_BIT(SIMDISK_WRITE) | SIMDISK_BIT(SIMDISK_SYNC) |
                                                   SIMDISK_BIT(SIMDISK_CREATE),
@@ -467,11 +467,11 @@ static faultstore_rule *fail_for_good(rig *r)
 static void a_log_that_can_only_be_read_is_drained_to_the_end(void **state)
 {
     rig *r = *state;
-    faultstore_rule *gate = fail_for_good(r);
+    blob_faultstore_rule *gate = fail_for_good(r);
     blob_address lost = wbrig_address("lost");
 
     test_status(wbstore_cas_put(r->wb->w, NULL, "more", 4, NULL), BLOB_DENIED);
-    faultstore_lift(gate);
+    blob_faultstore_lift(gate);
     test_ok(wbstore_sync(r->wb->w, NULL));
     expect_all_in_base(r);
     assert_int_equal(test_len(r->wb->buf_mem), 0);
@@ -487,9 +487,9 @@ static void a_log_that_can_only_be_read_is_drained_to_the_end(void **state)
 static void a_log_that_was_drained_so_opens_again_and_is_drained_again(void **state)
 {
     rig *r = *state;
-    faultstore_rule *gate = fail_for_good(r);
+    blob_faultstore_rule *gate = fail_for_good(r);
 
-    faultstore_lift(gate);
+    blob_faultstore_lift(gate);
     test_ok(wbstore_sync(r->wb->w, NULL));
     wbrig_stop(r->wb);
     rig_bury(r);
@@ -565,17 +565,17 @@ static void expect_crowd_in_base(rig *r)
 static unsigned taken_by_base(rig *r)
 {
     unsigned count = 0;
-    faultstore_call call;
+    blob_faultstore_call call;
 
-    for (size_t i = 0; i < faultstore_history_size(r->wb->base); i++)
-        count += faultstore_history(r->wb->base, i, &call) && call.op == FAULT_PUT && call.status == 0;
+    for (size_t i = 0; i < blob_faultstore_history_size(r->wb->base); i++)
+        count += blob_faultstore_history(r->wb->base, i, &call) && call.op == BLOB_FAULT_PUT && call.status == 0;
     return count;
 }
 
 static void forty_threads_put_the_same_and_others_and_the_base_takes_each_once(void **state)
 {
     rig *r = *state;
-    faultstore_rule *gate = faultstore_hold(r->wb->base, FAULT_PUT, NULL, FAULT_BEFORE);
+    blob_faultstore_rule *gate = blob_faultstore_hold(r->wb->base, BLOB_FAULT_PUT, NULL, BLOB_FAULT_BEFORE);
     wbstore_stats stats;
 
     crowd_starts(r, 0);
@@ -584,7 +584,7 @@ static void forty_threads_put_the_same_and_others_and_the_base_takes_each_once(v
     stats = inside_stats(r->wb);
     assert_int_equal(stats.accepted, SAME + THREADS * OWN);
     assert_int_equal(stats.deduplicated, (THREADS - 1) * SAME);
-    faultstore_lift(gate);
+    blob_faultstore_lift(gate);
     expect_crowd_in_base(r);
     assert_int_equal(taken_by_base(r), SAME + THREADS * OWN);
 }
@@ -604,15 +604,15 @@ static void forty_threads_put_while_it_drains(void **state)
 static void what_forty_threads_put_survives_a_kill(void **state)
 {
     rig *r = *state;
-    faultstore_rule *gate = faultstore_hold(r->wb->base, FAULT_PUT, NULL, FAULT_BEFORE);
+    blob_faultstore_rule *gate = blob_faultstore_hold(r->wb->base, BLOB_FAULT_PUT, NULL, BLOB_FAULT_BEFORE);
 
     crowd_starts(r, LOG_NO_KEEPER);
     crowd_runs(r);
-    faultstore_wait_held(gate, WRITERS);
+    blob_faultstore_wait_held(gate, WRITERS);
     simdisk_kill(r->disk);
     wbrig_stop(r->wb);
     rig_bury(r);
-    faultstore_lift(gate);
+    blob_faultstore_lift(gate);
     rig_open(r);
     wbrig_start(r->wb);
     expect_crowd_in_base(r);

@@ -1,7 +1,7 @@
 #!/bin/sh
-# What the README shows is true: its program, taken from its text, compiles without a warning and does what it says; its
+# What the README shows is true: its programs, taken from its text, compile without a warning and do what it says; its
 # two commands are the first two shell blocks, which .ci/run runs as they stand.
-# Needs SOURCE (the tree), BUILD (with the command), STATIC (the library) and CC.
+# Needs SOURCE (the tree), BUILD (with the command), STATIC and TESTKIT_STATIC (the libraries) and CC.
 set -eu
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
@@ -22,8 +22,10 @@ block() {
 block c 1 >"$tmp/host.c"
 lines=$(grep -c '' "$tmp/host.c")
 [ "$lines" -gt 10 ] && [ "$lines" -le 30 ] || fail "the program has $lines lines, not up to 30"
-"$CC" -std=c11 -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes -Werror -I"$SOURCE/include" \
-    "$tmp/host.c" "$STATIC" -pthread -o "$tmp/host" || fail "the program does not compile"
+compile() {
+    "$CC" -std=c11 -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes -Werror -I"$SOURCE/include" "$@" -pthread
+}
+compile "$tmp/host.c" "$STATIC" -o "$tmp/host" || fail "the program does not compile"
 
 cd "$tmp"
 for round in first second; do
@@ -39,6 +41,21 @@ rm -rf base
 : >base
 if ./host 2>said; then fail "the program succeeds without a base"; fi
 grep -q ': ' said || fail "the program does not say why it failed"
+
+# The store of "Write your own store" is small, keeps the contract, and its check tells when it does not.
+mkdir "$tmp/own"
+cd "$tmp/own"
+block c 2 >check.c
+cp "$SOURCE/tests/example/example_store.h" "$SOURCE/tests/example/example_store.c" .
+[ "$(grep -c '' example_store.c)" -le 200 ] || fail "the example store has more than 200 lines"
+compile check.c example_store.c "$TESTKIT_STATIC" "$STATIC" -o check || fail "the example store does not compile"
+./check >said || fail "the example store does not keep the contract: $(cat said)"
+[ ! -s said ] || fail "the check speaks where nothing is broken"
+sed 's/BLOB_REPLACE ? 0 : BLOB_EXISTS/BLOB_REPLACE ? 0 : 0/' example_store.c >broken.c
+compile check.c broken.c "$TESTKIT_STATIC" "$STATIC" -o broken || fail "the broken store does not compile"
+rm blobs
+if ./broken >said; then fail "the check does not notice a put that overwrites"; fi
+grep -q '^broken: put-exists: ' said || fail "the check does not name what is broken: $(cat said)"
 
 block sh 1 | grep -q 'WBSTORE_BUFFER=log:' || fail "the first command does not use the log"
 block sh 1 | grep -q 'build/wbstore put' || fail "the first command does not show the store at work"

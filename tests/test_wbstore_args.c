@@ -179,19 +179,19 @@ static void flags_that_are_not_known_are_refused(void **state)
 static void refused_calls_leave_what_is_pending_alone(void **state)
 {
     wbrig *r = *state;
-    faultstore_rule *gate = faultstore_hold(r->base, FAULT_PUT, NULL, FAULT_BEFORE);
+    blob_faultstore_rule *gate = blob_faultstore_hold(r->base, BLOB_FAULT_PUT, NULL, BLOB_FAULT_BEFORE);
     blob_address a;
 
     wbrig_start(r);
     a = wbrig_put(r, "pending");
-    faultstore_wait_held(gate, 1);
+    blob_faultstore_wait_held(gate, 1);
     refused(wbstore_delete(r->w, NULL, blob_key_of(NULL, a.size)));
     refused(wbstore_put(r->w, NULL, blob_address_key(&a), blob_view_of(NULL, 1), BLOB_REPLACE));
     refused(wbstore_cas_put(r->w, NULL, NULL, 7, NULL));
-    assert_int_equal(faultstore_held(gate), 1); /* nor is its upload called off */
-    faultstore_lift(gate);
+    assert_int_equal(blob_faultstore_held(gate), 1); /* nor is its upload called off */
+    blob_faultstore_lift(gate);
     test_ok(wbstore_sync(r->w, NULL));
-    assert_int_equal(faultstore_count(r->base, FAULT_PUT).calls, 1);
+    assert_int_equal(blob_faultstore_count(r->base, BLOB_FAULT_PUT).calls, 1);
     test_expect(r->base_mem, blob_address_key(&a), "pending");
 }
 
@@ -226,6 +226,24 @@ static void with_a_context_that_has_ended_nothing_begins(void **state)
     assert_int_equal(calls, 0);
     assert_int_equal(test_len(r->buf_mem), 0);
     test_expect(r->base_mem, good_key, "x");
+    blob_ctx_free(ended);
+}
+
+/* It would be answered without asking the buffer, which would have refused to begin. */
+static void with_a_context_that_has_ended_a_duplicate_is_none(void **state)
+{
+    wbrig *r = *state;
+    blob_faultstore_rule *gate = blob_faultstore_hold(r->base, BLOB_FAULT_PUT, NULL, BLOB_FAULT_BEFORE);
+    uint64_t ticket = 77;
+    blob_ctx *ended;
+
+    test_ok(blob_ctx_new_timeout(&ended, NULL, 0));
+    wbrig_start(r);
+    wbrig_put(r, "x");
+    test_status(wbstore_cas_put_ticket(r->w, ended, "x", 1, NULL, &ticket), -ETIMEDOUT);
+    assert_int_equal(ticket, 0);
+    assert_int_equal(wbrig_stats(r).deduplicated, 0);
+    blob_faultstore_lift(gate);
     blob_ctx_free(ended);
 }
 
@@ -282,7 +300,7 @@ static void close_loses_nothing_that_a_put_had_taken(void **state)
 {
     wbrig *r = *state;
 
-    faultstore_hold(r->base, FAULT_PUT, NULL, FAULT_BEFORE);
+    blob_faultstore_hold(r->base, BLOB_FAULT_PUT, NULL, BLOB_FAULT_BEFORE);
     wbrig_start(r);
     for (unsigned n = 0; n < 100; n++)
         wbrig_put_number(r, n);
@@ -290,7 +308,7 @@ static void close_loses_nothing_that_a_put_had_taken(void **state)
     wbrig_expect_closed(r->w);
     wbrig_stop(r);
     assert_int_equal(test_len(r->buf_mem), 100);
-    faultstore_clear(r->base);
+    blob_faultstore_clear(r->base);
     wbrig_start(r);
     test_ok(wbstore_sync(r->w, NULL));
     assert_int_equal(test_len(r->base_mem), 100);
@@ -321,6 +339,7 @@ int main(void)
         TEST(flags_that_are_not_known_are_refused),
         TEST(refused_calls_leave_what_is_pending_alone),
         TEST(with_a_context_that_has_ended_nothing_begins),
+        TEST(with_a_context_that_has_ended_a_duplicate_is_none),
         TEST(stats_fill_as_much_as_there_is_room_for),
         TEST(everything_is_closed_after_close_however_often_it_is_asked),
         TEST(close_loses_nothing_that_a_put_had_taken),

@@ -13,17 +13,18 @@ static int put(wbrig *r, const char *text, uint64_t *ticket)
 
 /* A wrapper with one blob pending, whose upload stands at the gate, and a buffer that will refuse `refusals` puts
  * more. */
-static faultstore_rule *start_with_one_pending(wbrig *r, wbstore_when_full when_full, int status, unsigned refusals)
+static blob_faultstore_rule *start_with_one_pending(wbrig *r, wbstore_when_full when_full, int status,
+                                                    unsigned refusals)
 {
     blob_address pending = wbrig_address("pending");
-    faultstore_rule *gate = inside_hold(r->base, FAULT_PUT, &pending);
+    blob_faultstore_rule *gate = inside_hold(r->base, BLOB_FAULT_PUT, &pending);
 
     r->options.when_full = when_full;
     wbrig_start(r);
     inside_until_resumed(r->w);
     wbrig_put(r, "pending");
-    faultstore_wait_held(gate, 1);
-    faultstore_fail(r->buf, FAULT_PUT, status, refusals);
+    blob_faultstore_wait_held(gate, 1);
+    blob_faultstore_fail(r->buf, BLOB_FAULT_PUT, status, refusals);
     return gate;
 }
 
@@ -42,7 +43,7 @@ static void for_both(void **state, void (*body)(wbrig *r, int status))
 static void fails(wbrig *r, int status)
 {
     uint64_t ticket = 7;
-    faultstore_rule *gate = start_with_one_pending(r, WBSTORE_FULL_FAIL, status, 1);
+    blob_faultstore_rule *gate = start_with_one_pending(r, WBSTORE_FULL_FAIL, status, 1);
 
     test_status(put(r, "text", &ticket), BLOB_FULL);
     assert_int_equal(ticket, 0);
@@ -50,7 +51,7 @@ static void fails(wbrig *r, int status)
     assert_int_equal(inside_stats(r).pending_blobs, 1);
     test_ok(put(r, "text", &ticket));
     assert_int_equal(ticket, 2);
-    faultstore_lift(gate);
+    blob_faultstore_lift(gate);
 }
 
 static void where_a_put_shall_fail_it_does(void **state)
@@ -79,14 +80,14 @@ static void where_a_put_shall_be_written_through_it_is(void **state)
 
 static void waits(wbrig *r, int status)
 {
-    faultstore_rule *gate = start_with_one_pending(r, WBSTORE_FULL_WAIT, status, 1);
+    blob_faultstore_rule *gate = start_with_one_pending(r, WBSTORE_FULL_WAIT, status, 1);
     blob_address a = wbrig_address("text");
     wbrig_call call;
 
     inside_put(&call, r, NULL, "text");
     inside_until_room_waiters(r->w, 1);
     assert_int_equal(inside_stats(r).pending_blobs, 1);
-    faultstore_lift(gate);
+    blob_faultstore_lift(gate);
     test_ok(wbrig_end(&call));
     test_ok(wbstore_sync(r->w, NULL));
     assert_true(wbrig_in_base(r, &a));
@@ -105,19 +106,19 @@ static void a_put_that_is_refused_again_waits_again(void **state)
 {
     wbrig *r = *state;
     blob_address one = wbrig_address("one"), two = wbrig_address("two");
-    faultstore_rule *gate = faultstore_hold(r->base, FAULT_PUT, NULL, FAULT_BEFORE), *refuse;
+    blob_faultstore_rule *gate = blob_faultstore_hold(r->base, BLOB_FAULT_PUT, NULL, BLOB_FAULT_BEFORE), *refuse;
     wbrig_call call;
 
     wbrig_start(r);
     wbrig_put(r, "one");
     wbrig_put(r, "two");
-    faultstore_wait_held(gate, 2);
-    refuse = faultstore_fail(r->buf, FAULT_PUT, -ENOSPC, 2);
+    blob_faultstore_wait_held(gate, 2);
+    refuse = blob_faultstore_fail(r->buf, BLOB_FAULT_PUT, -ENOSPC, 2);
     inside_put(&call, r, NULL, "text");
     inside_until_room_waiters(r->w, 1);
-    assert_int_equal(faultstore_hits(refuse), 1);
+    assert_int_equal(blob_faultstore_hits(refuse), 1);
     test_ok(wbstore_delete(r->w, NULL, blob_address_key(&one)));
-    faultstore_wait_hits(refuse, 2);
+    blob_faultstore_wait_hits(refuse, 2);
     inside_until_room_waiters(r->w, 1);
     test_ok(wbstore_delete(r->w, NULL, blob_address_key(&two)));
     test_ok(wbrig_end(&call));
@@ -126,17 +127,91 @@ static void a_put_that_is_refused_again_waits_again(void **state)
 static void who_comes_while_somebody_waits_for_the_buffer_queues_up_behind_him(void **state)
 {
     wbrig *r = *state;
-    faultstore_rule *gate = start_with_one_pending(r, WBSTORE_FULL_WAIT, -ENOSPC, 1);
+    blob_faultstore_rule *gate = start_with_one_pending(r, WBSTORE_FULL_WAIT, -ENOSPC, 1);
     wbrig_call first, second;
 
     inside_put(&first, r, NULL, "first");
     inside_until_room_waiters(r->w, 1);
     inside_put(&second, r, NULL, "second");
     inside_until_room_waiters(r->w, 2);
-    assert_int_equal(faultstore_count(r->buf, FAULT_PUT).calls, 2); /* the second has not even been tried */
-    faultstore_lift(gate);
+    assert_int_equal(blob_faultstore_count(r->buf, BLOB_FAULT_PUT).calls, 2); /* the second has not even been tried */
+    blob_faultstore_lift(gate);
     test_ok(wbrig_end(&first));
     test_ok(wbrig_end(&second));
+}
+
+/* He who was refused again came first: he does not go behind one for whom there is no room by the host's bound yet. */
+static void who_is_refused_again_stays_before_those_who_came_later(void **state)
+{
+    wbrig *r = *state;
+    blob_address one = wbrig_address("one"), two = wbrig_address("two");
+    blob_faultstore_rule *gate = blob_faultstore_hold(r->base, BLOB_FAULT_PUT, NULL, BLOB_FAULT_BEFORE), *refuse;
+    char large[61] = "", larger[81] = "";
+    wbrig_call first, second;
+
+    memset(large, 'a', sizeof large - 1);
+    memset(larger, 'b', sizeof larger - 1);
+    r->options.buffer_bytes_max = 100;
+    wbrig_start(r);
+    wbrig_put(r, "one");
+    wbrig_put(r, "two");
+    wbrig_put(r, large);
+    blob_faultstore_wait_held(gate, 3);
+    refuse = blob_faultstore_fail(r->buf, BLOB_FAULT_PUT, -ENOSPC, 2);
+    inside_put(&first, r, NULL, "text");
+    inside_until_room_waiters(r->w, 1);
+    inside_put(&second, r, NULL, larger);
+    inside_until_room_waiters(r->w, 2);
+    test_ok(wbstore_delete(r->w, NULL, blob_address_key(&one)));
+    blob_faultstore_wait_hits(refuse, 2);
+    inside_until_room_waiters(r->w, 2);
+    test_ok(wbstore_delete(r->w, NULL, blob_address_key(&two)));
+    test_ok(wbrig_end(&first));
+    blob_faultstore_lift(gate);
+    test_ok(wbrig_end(&second));
+}
+
+/* What left was enough for one. The other does not even try before the first is through; then it does, and waits on. */
+static void those_who_were_refused_are_served_in_the_order_they_came(void **state)
+{
+    static const char *const texts[] = {"first", "second", "third"};
+    wbrig *r = *state;
+    blob_address one = wbrig_address("one"), two = wbrig_address("two");
+    blob_faultstore_rule *gate = blob_faultstore_hold(r->base, BLOB_FAULT_PUT, NULL, BLOB_FAULT_BEFORE), *refuse,
+                         *again;
+    wbrig_call puts[3];
+    blob_address a[3];
+
+    wbrig_start(r);
+    wbrig_put(r, "one");
+    wbrig_put(r, "two");
+    blob_faultstore_wait_held(gate, 2);
+    refuse = blob_faultstore_add(
+        r->buf,
+        &(blob_faultstore_fault){.ops = BLOB_FAULT_PUT, .action = BLOB_FAULT_HOLD, .status = -ENOSPC, .count = 3});
+    for (unsigned i = 0; i < 3; i++) {
+        a[i] = wbrig_address(texts[i]);
+        inside_put(&puts[i], r, NULL, texts[i]);
+        blob_faultstore_wait_held(refuse, i + 1);
+    }
+    for (unsigned i = 0; i < 3; i++) {
+        blob_faultstore_release(refuse, 1);
+        inside_until_room_waiters(r->w, i + 1);
+    }
+    again = inside_hold(r->buf, BLOB_FAULT_PUT, &a[0]);
+    refuse = inside_fail(r->buf, BLOB_FAULT_PUT, &a[1], -ENOSPC, 1);
+    test_ok(wbstore_delete(r->w, NULL, blob_address_key(&one)));
+    blob_faultstore_wait_held(again, 1);
+    assert_int_equal(inside_stats(r).room_waiters, 3); /* they stand behind him */
+    assert_int_equal(blob_faultstore_hits(refuse), 0);
+    blob_faultstore_lift(again);
+    test_ok(wbrig_end(&puts[0]));
+    blob_faultstore_wait_hits(refuse, 1);
+    assert_int_equal(blob_faultstore_count_key(r->buf, BLOB_FAULT_PUT, blob_address_key(&a[2])), 1);
+    test_ok(wbstore_delete(r->w, NULL, blob_address_key(&two)));
+    test_ok(wbrig_end(&puts[1]));
+    test_ok(wbrig_end(&puts[2]));
+    blob_faultstore_lift(gate);
 }
 
 static void a_delete_gives_the_buffer_room(void **state)
@@ -183,7 +258,7 @@ static void is_full_of_itself(wbrig *r, int status)
 {
     wbrig_start(r);
     inside_until_resumed(r->w);
-    faultstore_fail(r->buf, FAULT_PUT, status, 1);
+    blob_faultstore_fail(r->buf, BLOB_FAULT_PUT, status, 1);
     test_status(put(r, "text", NULL), BLOB_FULL);
     assert_int_equal(inside_stats(r).accepted, 0);
     test_ok(put(r, "text", NULL));
@@ -198,18 +273,19 @@ static void who_waits_for_the_buffer_learns_that_nothing_is_left_that_could_leav
 {
     wbrig *r = *state;
     wbrig_call calls[2];
-    faultstore_rule *gate = faultstore_add(
-        r->base, &(faultstore_fault){.ops = FAULT_PUT, .action = FAULT_HOLD, .status = BLOB_REJECTED, .count = 1});
+    blob_faultstore_rule *gate = blob_faultstore_add(
+        r->base, &(blob_faultstore_fault){
+                     .ops = BLOB_FAULT_PUT, .action = BLOB_FAULT_HOLD, .status = BLOB_REJECTED, .count = 1});
 
     wbrig_start(r);
     wbrig_put(r, "pending");
-    faultstore_wait_held(gate, 1);
-    faultstore_fail(r->buf, FAULT_PUT, -ENOSPC, 0);
+    blob_faultstore_wait_held(gate, 1);
+    blob_faultstore_fail(r->buf, BLOB_FAULT_PUT, -ENOSPC, 0);
     inside_put(&calls[0], r, NULL, "one");
     inside_until_room_waiters(r->w, 1);
     inside_put(&calls[1], r, NULL, "two");
     inside_until_room_waiters(r->w, 2);
-    faultstore_lift(gate); /* and what was pending is parked */
+    blob_faultstore_lift(gate); /* and what was pending is parked */
     test_status(wbrig_end(&calls[0]), BLOB_FULL);
     test_status(wbrig_end(&calls[1]), BLOB_FULL);
 }
@@ -218,16 +294,16 @@ static void who_waits_for_the_buffer_learns_that_nothing_is_left_that_could_leav
 static void a_buffer_that_is_still_being_listed_is_worth_waiting_for(void **state)
 {
     wbrig *r = *state;
-    faultstore_rule *gate = faultstore_hold(r->buf, FAULT_LIST, NULL, FAULT_BEFORE);
+    blob_faultstore_rule *gate = blob_faultstore_hold(r->buf, BLOB_FAULT_LIST, NULL, BLOB_FAULT_BEFORE);
     wbrig_call call;
 
     wbrig_buffer(r, "left behind");
     wbrig_start(r);
-    faultstore_wait_held(gate, 1);
-    faultstore_fail(r->buf, FAULT_PUT, -ENOSPC, 1);
+    blob_faultstore_wait_held(gate, 1);
+    blob_faultstore_fail(r->buf, BLOB_FAULT_PUT, -ENOSPC, 1);
     inside_put(&call, r, NULL, "text");
     inside_until_room_waiters(r->w, 1);
-    faultstore_lift(gate);
+    blob_faultstore_lift(gate);
     test_ok(wbrig_end(&call));
     test_ok(wbstore_sync(r->w, NULL));
     assert_int_equal(inside_stats(r).sent, 2);
@@ -236,32 +312,33 @@ static void a_buffer_that_is_still_being_listed_is_worth_waiting_for(void **stat
 static void who_waits_for_a_listing_that_finds_nothing_learns_of_it(void **state)
 {
     wbrig *r = *state;
-    faultstore_rule *gate = faultstore_hold(r->buf, FAULT_LIST, NULL, FAULT_BEFORE);
+    blob_faultstore_rule *gate = blob_faultstore_hold(r->buf, BLOB_FAULT_LIST, NULL, BLOB_FAULT_BEFORE);
     wbrig_call call;
 
     wbrig_start(r);
-    faultstore_wait_held(gate, 1);
-    faultstore_fail(r->buf, FAULT_PUT, -ENOSPC, 1);
+    blob_faultstore_wait_held(gate, 1);
+    blob_faultstore_fail(r->buf, BLOB_FAULT_PUT, -ENOSPC, 1);
     inside_put(&call, r, NULL, "text");
     inside_until_room_waiters(r->w, 1);
-    faultstore_lift(gate);
+    blob_faultstore_lift(gate);
     test_status(wbrig_end(&call), BLOB_FULL);
 }
 
 static void a_buffer_that_cannot_be_listed_is_not_worth_waiting_for(void **state)
 {
     wbrig *r = *state;
-    faultstore_rule *gate = faultstore_add(
-        r->buf, &(faultstore_fault){.ops = FAULT_LIST, .action = FAULT_HOLD, .status = -EIO, .count = 1});
+    blob_faultstore_rule *gate = blob_faultstore_add(
+        r->buf,
+        &(blob_faultstore_fault){.ops = BLOB_FAULT_LIST, .action = BLOB_FAULT_HOLD, .status = -EIO, .count = 1});
     wbrig_call call;
 
-    faultstore_fail(r->buf, FAULT_LIST, -EIO, 0); /* nor any time later */
+    blob_faultstore_fail(r->buf, BLOB_FAULT_LIST, -EIO, 0); /* nor any time later */
     wbrig_start(r);
-    faultstore_wait_held(gate, 1);
-    faultstore_fail(r->buf, FAULT_PUT, -ENOSPC, 1);
+    blob_faultstore_wait_held(gate, 1);
+    blob_faultstore_fail(r->buf, BLOB_FAULT_PUT, -ENOSPC, 1);
     inside_put(&call, r, NULL, "text");
     inside_until_room_waiters(r->w, 1);
-    faultstore_lift(gate);
+    blob_faultstore_lift(gate);
     test_status(wbrig_end(&call), BLOB_FULL);
 }
 
@@ -275,10 +352,10 @@ static void a_parked_blob_that_cannot_be_written_over_is_written_through(void **
 
     r->options.when_full = WBSTORE_FULL_WRITE_THROUGH;
     wbrig_start(r);
-    inside_fail(r->base, FAULT_PUT, &a, BLOB_REJECTED, 1);
+    inside_fail(r->base, BLOB_FAULT_PUT, &a, BLOB_REJECTED, 1);
     wbrig_put(r, "text");
     inside_until_state(r->w, blob_address_key(&a), WBSTORE_PARKED);
-    faultstore_fail(r->buf, FAULT_PUT, -ENOSPC, 1);
+    blob_faultstore_fail(r->buf, BLOB_FAULT_PUT, -ENOSPC, 1);
     test_ok(put(r, "text", NULL));
     assert_true(wbrig_in_base(r, &a));
     assert_false(wbrig_in_buffer(r, &a)); /* the copy that was parked has served its time */
@@ -297,6 +374,8 @@ int main(void)
         TEST(where_a_put_shall_wait_it_waits_until_the_buffer_has_lost_something),
         TEST(a_put_that_is_refused_again_waits_again),
         TEST(who_comes_while_somebody_waits_for_the_buffer_queues_up_behind_him),
+        TEST(who_is_refused_again_stays_before_those_who_came_later),
+        TEST(those_who_were_refused_are_served_in_the_order_they_came),
         TEST(a_delete_gives_the_buffer_room),
         TEST(the_wait_ends_with_its_context_and_with_the_wrapper),
         TEST(a_buffer_full_of_itself_with_nothing_pending_is_full),

@@ -1,6 +1,6 @@
 /* test_wbstore_conform.c - a wrapper with unified_view is a store like any other: it passes the store contract, over stores
  * that answer at once, that are slow to take, or that fail now and then, and as base of another wrapper. */
-#include "conform.h"
+#include "testkit/conform_int.h"
 #include "flawstore.h"
 #include "wbrig.h"
 
@@ -18,15 +18,15 @@ static void expect_conforming(wbstore *w)
     blob_store *s = wbstore_as_store(w);
 
     test_watchdog(120);
-    test_status(conform_run(s, print, NULL), 0);
-    test_status(conform_run_deletes(s, print, NULL), 0);
+    test_status(blob_conform(s, print, NULL), 0);
+    test_status(wb_cf_conform_deletes(s, print, NULL), 0);
     assert_int_equal(test_len(s), 0);
 }
 
 static void start_unified(wbrig *r)
 {
-    faultstore_keep_history(r->base, false);
-    faultstore_keep_history(r->buf, false);
+    blob_faultstore_keep_history(r->base, false);
+    blob_faultstore_keep_history(r->buf, false);
     r->options.unified_view = 1;
     wbrig_start(r);
 }
@@ -62,8 +62,9 @@ static void while_uploads_are_slow_it_passes(void **state)
 {
     wbrig *r = *state;
 
-    faultstore_add(r->base,
-                   &(faultstore_fault){.ops = FAULT_PUT, .action = FAULT_DELAY, .when = FAULT_AFTER, .delay_us = 200});
+    blob_faultstore_add(
+        r->base, &(blob_faultstore_fault){
+                     .ops = BLOB_FAULT_PUT, .action = BLOB_FAULT_DELAY, .when = BLOB_FAULT_AFTER, .delay_us = 200});
     start_unified(r);
     expect_conforming(r->w);
 }

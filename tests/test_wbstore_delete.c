@@ -9,16 +9,16 @@ static void expect_not_resurrected(wbrig *r, const blob_address *a)
 {
     blob_key key = blob_address_key(a);
     uint64_t deleted = 0;
-    faultstore_call call;
+    blob_faultstore_call call;
 
     wbrig_put(r, "the last one");
     test_ok(wbstore_sync(r->w, NULL));
-    for (size_t i = 0; faultstore_history(r->base, i, &call); i++) {
+    for (size_t i = 0; blob_faultstore_history(r->base, i, &call); i++) {
         if (blob_key_compare(blob_key_of(call.key, call.key_size), key) != 0)
             continue;
-        if (call.op == FAULT_DELETE && (call.status == 0 || call.status == BLOB_NOT_FOUND))
+        if (call.op == BLOB_FAULT_DELETE && (call.status == 0 || call.status == BLOB_NOT_FOUND))
             deleted = call.ended;
-        assert_false(call.op == FAULT_PUT && deleted > 0);
+        assert_false(call.op == BLOB_FAULT_PUT && deleted > 0);
     }
     assert_int_not_equal(deleted, 0);
     assert_false(wbrig_in_base(r, a));
@@ -57,7 +57,7 @@ static void a_delete_calls_off_an_upload_under_way(void **state)
     blob_address a = wbrig_address("text");
 
     a_delete_ends_a_blob_in(*state, WBSTORE_SENDING);
-    assert_int_equal(inside_ended(((wbrig *)*state)->base, FAULT_PUT, &a, -ECANCELED), 1);
+    assert_int_equal(inside_ended(((wbrig *)*state)->base, BLOB_FAULT_PUT, &a, -ECANCELED), 1);
 }
 
 static void a_delete_ends_a_blob_that_waits_for_its_next_attempt(void **state)
@@ -76,16 +76,16 @@ static void a_delete_waits_for_an_upload_that_cannot_be_called_off(void **state)
     wbrig *r = *state;
     blob_address a = wbrig_address("text");
     blob_key key = blob_address_key(&a);
-    faultstore_rule *gate = inside_hold_stubbornly(r->base, FAULT_PUT, &a);
+    blob_faultstore_rule *gate = inside_hold_stubbornly(r->base, BLOB_FAULT_PUT, &a);
     wbrig_call deletion;
 
     wbrig_start(r);
     wbrig_put(r, "text");
-    faultstore_wait_held(gate, 1);
+    blob_faultstore_wait_held(gate, 1);
     inside_delete(&deletion, r, NULL, &a);
     inside_until_removers(r->w, key, 1);
-    assert_int_equal(faultstore_count(r->base, FAULT_DELETE).calls, 0);
-    faultstore_lift(gate);
+    assert_int_equal(blob_faultstore_count(r->base, BLOB_FAULT_DELETE).calls, 0);
+    blob_faultstore_lift(gate);
     test_ok(wbrig_end(&deletion));
     expect_not_resurrected(r, &a);
 }
@@ -93,16 +93,16 @@ static void a_delete_waits_for_an_upload_that_cannot_be_called_off(void **state)
 static void a_delete_asks_the_base_before_the_buffer(void **state)
 {
     wbrig *r = *state;
-    faultstore_call in_base = {0}, in_buffer = {0};
+    blob_faultstore_call in_base = {0}, in_buffer = {0};
     inside_staged s;
 
     wbrig_start(r);
     s = inside_stage(r, "text", WBSTORE_PARKED);
     test_ok(wbstore_delete(r->w, NULL, blob_address_key(&s.key)));
-    for (size_t i = 0; in_base.op != FAULT_DELETE; i++)
-        assert_true(faultstore_history(r->base, i, &in_base));
-    for (size_t i = 0; in_buffer.op != FAULT_DELETE; i++)
-        assert_true(faultstore_history(r->buf, i, &in_buffer));
+    for (size_t i = 0; in_base.op != BLOB_FAULT_DELETE; i++)
+        assert_true(blob_faultstore_history(r->base, i, &in_base));
+    for (size_t i = 0; in_buffer.op != BLOB_FAULT_DELETE; i++)
+        assert_true(blob_faultstore_history(r->buf, i, &in_buffer));
     assert_true(in_base.ended < in_buffer.begun);
     assert_int_equal(in_buffer.flags & BLOB_LAZY, 0); /* it lasts when the delete returns */
 }
@@ -116,8 +116,8 @@ static void a_delete_of_an_unknown_key_asks_both_and_finds_nothing(void **state)
 
     wbrig_start(r);
     test_status(wbstore_delete(r->w, NULL, blob_address_key(&a)), BLOB_NOT_FOUND);
-    assert_int_equal(inside_ended(r->base, FAULT_DELETE, &a, BLOB_NOT_FOUND), 1);
-    assert_int_equal(inside_ended(r->buf, FAULT_DELETE, &a, BLOB_NOT_FOUND), 1);
+    assert_int_equal(inside_ended(r->base, BLOB_FAULT_DELETE, &a, BLOB_NOT_FOUND), 1);
+    assert_int_equal(inside_ended(r->buf, BLOB_FAULT_DELETE, &a, BLOB_NOT_FOUND), 1);
     wbrig_put(r, "text"); /* the delete is over and done with */
     test_ok(wbstore_sync(r->w, NULL));
     assert_true(wbrig_in_base(r, &a));
@@ -141,13 +141,13 @@ static void a_delete_before_the_listing_of_a_resumed_buffer_ends_what_it_would_f
 {
     wbrig *r = *state;
     blob_address a = wbrig_address("text");
-    faultstore_rule *gate = faultstore_hold(r->buf, FAULT_LIST, NULL, FAULT_BEFORE);
+    blob_faultstore_rule *gate = blob_faultstore_hold(r->buf, BLOB_FAULT_LIST, NULL, BLOB_FAULT_BEFORE);
 
     wbrig_buffer(r, "text");
     wbrig_start(r);
-    faultstore_wait_held(gate, 1);
+    blob_faultstore_wait_held(gate, 1);
     test_ok(wbstore_delete(r->w, NULL, blob_address_key(&a)));
-    faultstore_lift(gate);
+    blob_faultstore_lift(gate);
     inside_until_resumed(r->w);
     assert_int_equal(inside_stats(r).resumed, 0);
     expect_not_resurrected(r, &a);
@@ -158,19 +158,19 @@ static void a_delete_behind_a_listing_under_way_is_not_undone_by_it(void **state
 {
     wbrig *r = *state;
     blob_key k1 = test_key("k1"), k2 = test_key("k2");
-    faultstore_rule *gate = faultstore_hold(r->buf, FAULT_SIZE, &k1, FAULT_BEFORE);
+    blob_faultstore_rule *gate = blob_faultstore_hold(r->buf, BLOB_FAULT_SIZE, &k1, BLOB_FAULT_BEFORE);
 
     test_put(r->buf_mem, k1, "one");
     test_put(r->buf_mem, k2, "two");
     wbrig_start(r);
-    faultstore_wait_held(gate, 1);
+    blob_faultstore_wait_held(gate, 1);
     test_ok(wbstore_delete(r->w, NULL, k2));
-    faultstore_lift(gate);
+    blob_faultstore_lift(gate);
     inside_until_resumed(r->w);
     test_ok(wbstore_sync(r->w, NULL));
     assert_true(test_has(r->base_mem, k1));
     assert_false(test_has(r->base_mem, k2));
-    assert_int_equal(faultstore_count_key(r->base, FAULT_PUT, k2), 0);
+    assert_int_equal(blob_faultstore_count_key(r->base, BLOB_FAULT_PUT, k2), 0);
     assert_int_equal(inside_stats(r).resumed, 1);
 }
 
@@ -179,15 +179,15 @@ static void a_delete_of_a_key_that_is_being_taken_up_ends_it(void **state)
 {
     wbrig *r = *state;
     blob_address a = wbrig_address("text");
-    faultstore_rule *gate = inside_hold(r->buf, FAULT_SIZE, &a);
+    blob_faultstore_rule *gate = inside_hold(r->buf, BLOB_FAULT_SIZE, &a);
     wbrig_call deletion;
 
     wbrig_buffer(r, "text");
     wbrig_start(r);
-    faultstore_wait_held(gate, 1);
+    blob_faultstore_wait_held(gate, 1);
     inside_delete(&deletion, r, NULL, &a);
     inside_until_turn_waited(r->w, blob_address_key(&a));
-    faultstore_lift(gate);
+    blob_faultstore_lift(gate);
     test_ok(wbrig_end(&deletion));
     inside_until_resumed(r->w);
     assert_int_equal(inside_stats(r).resumed, inside_stats(r).deleted);
@@ -199,25 +199,25 @@ static void a_delete_of_a_key_that_is_being_taken_up_ends_it(void **state)
 
 static void a_delete_that_fails_leaves_the_blob_to_be_sent(wbrig *r, wbstore_state state, bool in_base)
 {
-    faultstore *where = in_base ? r->base : r->buf;
-    faultstore_rule *fault, *gate;
+    blob_faultstore *where = in_base ? r->base : r->buf;
+    blob_faultstore_rule *fault, *gate;
     inside_staged s;
 
     r->options.writers_max = 1;
     wbrig_start(r);
     s = inside_stage(r, "text", state);
-    gate = inside_hold(r->base, FAULT_PUT, &s.key); /* what failed before is held from here on */
+    gate = inside_hold(r->base, BLOB_FAULT_PUT, &s.key); /* what failed before is held from here on */
     if (state == WBSTORE_WAITING || state == WBSTORE_PARKED)
-        faultstore_lift(s.rule);
-    fault = inside_fail(where, FAULT_DELETE, &s.key, in_base ? BLOB_DENIED : -EIO, 1);
+        blob_faultstore_lift(s.rule);
+    fault = inside_fail(where, BLOB_FAULT_DELETE, &s.key, in_base ? BLOB_DENIED : -EIO, 1);
     test_status(wbstore_delete(r->w, NULL, blob_address_key(&s.key)), in_base ? BLOB_DENIED : -EIO);
-    assert_int_equal(faultstore_hits(fault), 1);
+    assert_int_equal(blob_faultstore_hits(fault), 1);
     assert_true(wbrig_in_buffer(r, &s.key));
     assert_int_equal(inside_stats(r).deleted, 0);
     assert_int_equal(inside_stats(r).pending_blobs, s.blocker != NULL ? 2 : 1);
     test_expect(wbstore_as_store(r->w), blob_address_key(&s.key), "text");
     inside_unstage(&s);
-    faultstore_lift(gate);
+    blob_faultstore_lift(gate);
     test_ok(wbstore_retry_parked(r->w));
     test_ok(wbstore_sync(r->w, NULL));
     test_expect(r->base_mem, blob_address_key(&s.key), "text");
@@ -254,7 +254,8 @@ static void a_delete_whose_answer_from_the_buffer_is_lost_is_settled_all_the_sam
 
     wbrig_start(r);
     s = inside_stage(r, "text", WBSTORE_WAITING);
-    faultstore_add(r->buf, &(faultstore_fault){.ops = FAULT_DELETE, .when = FAULT_AFTER, .status = -EIO, .count = 1});
+    blob_faultstore_add(r->buf, &(blob_faultstore_fault){
+                                    .ops = BLOB_FAULT_DELETE, .when = BLOB_FAULT_AFTER, .status = -EIO, .count = 1});
     test_status(wbstore_delete(r->w, NULL, blob_address_key(&s.key)), -EIO);
     inside_unstage(&s);
     test_ok(wbstore_sync(r->w, NULL));
@@ -267,9 +268,9 @@ static void a_delete_of_what_the_base_cannot_tell_is_no_not_found(void **state)
     wbrig *r = *state;
 
     wbrig_start(r);
-    faultstore_fail(r->base, FAULT_DELETE, BLOB_UNAVAILABLE, 1);
+    blob_faultstore_fail(r->base, BLOB_FAULT_DELETE, BLOB_UNAVAILABLE, 1);
     test_status(wbstore_delete(r->w, NULL, test_key("k")), BLOB_UNAVAILABLE);
-    faultstore_fail(r->buf, FAULT_DELETE, -EIO, 1);
+    blob_faultstore_fail(r->buf, BLOB_FAULT_DELETE, -EIO, 1);
     test_status(wbstore_delete(r->w, NULL, test_key("k")), -EIO);
     test_status(wbstore_delete(r->w, NULL, test_key("k")), BLOB_NOT_FOUND);
 }
@@ -281,21 +282,21 @@ static void of_two_deletes_of_one_key_the_second_finds_nothing(void **state)
 {
     wbrig *r = *state;
     wbrig_call first, second;
-    faultstore_rule *gate;
+    blob_faultstore_rule *gate;
     inside_staged s;
 
     wbrig_start(r);
     s = inside_stage(r, "text", WBSTORE_PARKED);
-    gate = faultstore_hold(r->base, FAULT_DELETE, NULL, FAULT_BEFORE);
+    gate = blob_faultstore_hold(r->base, BLOB_FAULT_DELETE, NULL, BLOB_FAULT_BEFORE);
     inside_delete(&first, r, NULL, &s.key);
-    faultstore_wait_held(gate, 1);
+    blob_faultstore_wait_held(gate, 1);
     inside_delete(&second, r, NULL, &s.key);
     inside_until_removers(r->w, blob_address_key(&s.key), 2);
-    assert_int_equal(faultstore_held(gate), 1); /* one hand per key */
-    faultstore_lift(gate);
+    assert_int_equal(blob_faultstore_held(gate), 1); /* one hand per key */
+    blob_faultstore_lift(gate);
     test_ok(wbrig_end(&first));
     test_status(wbrig_end(&second), BLOB_NOT_FOUND);
-    assert_int_equal(faultstore_count(r->base, FAULT_DELETE).in_flight_max, 1);
+    assert_int_equal(blob_faultstore_count(r->base, BLOB_FAULT_DELETE).in_flight_max, 1);
     assert_int_equal(inside_stats(r).deleted, 1);
 }
 
@@ -304,13 +305,13 @@ static void deletes_of_different_keys_do_not_wait_for_each_other(void **state)
     wbrig *r = *state;
     wbrig_call first, second;
     blob_address a = wbrig_address("a"), b = wbrig_address("b");
-    faultstore_rule *gate = faultstore_hold(r->base, FAULT_DELETE, NULL, FAULT_BEFORE);
+    blob_faultstore_rule *gate = blob_faultstore_hold(r->base, BLOB_FAULT_DELETE, NULL, BLOB_FAULT_BEFORE);
 
     wbrig_start(r);
     inside_delete(&first, r, NULL, &a);
     inside_delete(&second, r, NULL, &b);
-    faultstore_wait_held(gate, 2);
-    faultstore_lift(gate);
+    blob_faultstore_wait_held(gate, 2);
+    blob_faultstore_lift(gate);
     test_status(wbrig_end(&first), BLOB_NOT_FOUND);
     test_status(wbrig_end(&second), BLOB_NOT_FOUND);
 }

@@ -29,7 +29,7 @@ static void until_it_waits_for_the_hand(wbrig *r, void *arg)
 static void until_it_stands_at_the_gate(wbrig *r, void *arg)
 {
     (void)r;
-    faultstore_wait_held(arg, 1);
+    blob_faultstore_wait_held(arg, 1);
 }
 
 static void until_it_waits_for_the_put(wbrig *r, void *arg)
@@ -41,24 +41,24 @@ static void a_delete_given_up_while_it_waits_for_the_upload_lets_it_be_sent(void
 {
     wbrig *r = *state;
     blob_address a = wbrig_address("text");
-    faultstore_rule *gate = inside_hold_stubbornly(r->base, FAULT_PUT, &a);
+    blob_faultstore_rule *gate = inside_hold_stubbornly(r->base, BLOB_FAULT_PUT, &a);
     wbrig_call deletion;
 
     wbrig_start(r);
     wbrig_put(r, "text");
-    faultstore_wait_held(gate, 1);
+    blob_faultstore_wait_held(gate, 1);
     give_up(&deletion, r, &a, until_it_waits_for_the_hand, &a);
-    faultstore_lift(gate);
+    blob_faultstore_lift(gate);
     test_ok(wbstore_sync(r->w, NULL));
     test_expect(r->base_mem, blob_address_key(&a), "text");
-    assert_int_equal(faultstore_count(r->base, FAULT_DELETE).calls, 0);
+    assert_int_equal(blob_faultstore_count(r->base, BLOB_FAULT_DELETE).calls, 0);
     assert_int_equal(inside_stats(r).sent, 1);
 }
 
 static void a_delete_given_up_in_the_base_lets_the_blob_be_sent(void **state)
 {
     wbrig *r = *state;
-    faultstore_rule *gate = faultstore_hold(r->base, FAULT_DELETE, NULL, FAULT_BEFORE);
+    blob_faultstore_rule *gate = blob_faultstore_hold(r->base, BLOB_FAULT_DELETE, NULL, BLOB_FAULT_BEFORE);
     wbrig_call deletion;
     inside_staged s;
 
@@ -74,14 +74,14 @@ static void a_delete_given_up_while_it_waits_for_a_put_lets_the_blob_be_sent(voi
 {
     wbrig *r = *state;
     blob_address a = wbrig_address("text");
-    faultstore_rule *gate = inside_hold(r->buf, FAULT_PUT, &a);
+    blob_faultstore_rule *gate = inside_hold(r->buf, BLOB_FAULT_PUT, &a);
     wbrig_call deletion, putting;
 
     wbrig_start(r);
     inside_put(&putting, r, NULL, "text");
-    faultstore_wait_held(gate, 1);
+    blob_faultstore_wait_held(gate, 1);
     give_up(&deletion, r, &a, until_it_waits_for_the_put, &a);
-    faultstore_lift(gate);
+    blob_faultstore_lift(gate);
     test_ok(wbrig_end(&putting));
     test_ok(wbstore_sync(r->w, NULL));
     test_expect(r->base_mem, blob_address_key(&a), "text");
@@ -92,18 +92,18 @@ static void a_delete_given_up_in_the_buffer_lets_the_blob_be_sent(void **state)
 {
     wbrig *r = *state;
     blob_address a = wbrig_address("text");
-    faultstore_rule *gate = inside_hold(r->buf, FAULT_DELETE, &a), *down;
+    blob_faultstore_rule *gate = inside_hold(r->buf, BLOB_FAULT_DELETE, &a), *down;
     wbrig_call deletion;
 
     wbrig_start(r);
     inside_stage(r, "text", WBSTORE_PARKED);
     give_up(&deletion, r, &a, until_it_stands_at_the_gate, gate);
     assert_int_equal(inside_state(r->w, blob_address_key(&a)), WBSTORE_PARKED);
-    down = faultstore_fail(r->base, FAULT_GET, BLOB_UNAVAILABLE, 0); /* the buffer has it still */
+    down = blob_faultstore_fail(r->base, BLOB_FAULT_GET, BLOB_UNAVAILABLE, 0); /* the buffer has it still */
     test_expect(wbstore_as_store(r->w), blob_address_key(&a), "text");
-    faultstore_lift(down);
-    faultstore_clear(r->base);
-    faultstore_lift(gate);
+    blob_faultstore_lift(down);
+    blob_faultstore_clear(r->base);
+    blob_faultstore_lift(gate);
     test_ok(wbstore_retry_parked(r->w));
     test_ok(wbstore_sync(r->w, NULL));
     test_expect(r->base_mem, blob_address_key(&a), "text");
@@ -113,15 +113,15 @@ static void a_second_delete_given_up_does_not_harm_the_first(void **state)
 {
     wbrig *r = *state;
     blob_address a = wbrig_address("text");
-    faultstore_rule *gate = faultstore_hold(r->base, FAULT_DELETE, NULL, FAULT_BEFORE);
+    blob_faultstore_rule *gate = blob_faultstore_hold(r->base, BLOB_FAULT_DELETE, NULL, BLOB_FAULT_BEFORE);
     wbrig_call first, second;
 
     wbrig_start(r);
     inside_stage(r, "text", WBSTORE_WAITING);
     inside_delete(&first, r, NULL, &a);
-    faultstore_wait_held(gate, 1);
+    blob_faultstore_wait_held(gate, 1);
     give_up(&second, r, &a, until_it_waits_for_the_hand, &a);
-    faultstore_lift(gate);
+    blob_faultstore_lift(gate);
     test_ok(wbrig_end(&first));
     test_expect_missing(wbstore_as_store(r->w), blob_address_key(&a));
     assert_int_equal(inside_stats(r).deleted, 1);
@@ -130,7 +130,7 @@ static void a_second_delete_given_up_does_not_harm_the_first(void **state)
 /* The second gives up at the very moment at which the first is done: whichever comes first, somebody lets the blob go. */
 typedef struct photo_finish {
     blob_ctx *ctx;
-    faultstore_rule *gate;
+    blob_faultstore_rule *gate;
 } photo_finish;
 
 static void finish(void *arg, unsigned index)
@@ -140,7 +140,7 @@ static void finish(void *arg, unsigned index)
     if (index == 0)
         blob_ctx_cancel(f->ctx);
     else
-        faultstore_lift(f->gate);
+        blob_faultstore_lift(f->gate);
 }
 
 static void a_delete_given_up_just_as_its_turn_comes_lets_the_blob_be_sent(void **state)
@@ -158,10 +158,11 @@ static void a_delete_given_up_just_as_its_turn_comes_lets_the_blob_be_sent(void 
         other = wbrig_put(r, "what the base takes"); /* or five failures in a row would make it look down */
         inside_until_state(r->w, blob_address_key(&other), 0);
         test_ok(blob_ctx_new(&f.ctx, NULL));
-        f.gate = faultstore_add(r->base,
-                                &(faultstore_fault){.ops = FAULT_DELETE, .action = FAULT_HOLD, .status = BLOB_DENIED});
+        f.gate = blob_faultstore_add(
+            r->base,
+            &(blob_faultstore_fault){.ops = BLOB_FAULT_DELETE, .action = BLOB_FAULT_HOLD, .status = BLOB_DENIED});
         inside_delete(&first, r, NULL, &s.key);
-        faultstore_wait_held(f.gate, 1);
+        blob_faultstore_wait_held(f.gate, 1);
         inside_delete(&second, r, f.ctx, &s.key);
         inside_until_removers(r->w, blob_address_key(&s.key), 2);
         test_threads_run(2, finish, &f);
@@ -180,17 +181,17 @@ static void close_ends_a_delete_that_waits_for_its_turn(void **state)
 {
     wbrig *r = *state;
     blob_address a = wbrig_address("text");
-    faultstore_rule *gate = inside_hold_stubbornly(r->base, FAULT_DELETE, &a);
+    blob_faultstore_rule *gate = inside_hold_stubbornly(r->base, BLOB_FAULT_DELETE, &a);
     wbrig_call first, second;
 
     wbrig_start(r);
     inside_delete(&first, r, NULL, &a);
-    faultstore_wait_held(gate, 1);
+    blob_faultstore_wait_held(gate, 1);
     inside_delete(&second, r, NULL, &a);
     inside_until_removers(r->w, blob_address_key(&a), 2);
     test_ok(wbstore_close(r->w, NULL));
     test_status(wbrig_end(&second), BLOB_CLOSED);
-    faultstore_lift(gate);
+    blob_faultstore_lift(gate);
     test_status(wbrig_end(&first), BLOB_NOT_FOUND);
 }
 

@@ -10,18 +10,18 @@ static void expect_sent_after_the_delete(wbrig *r, const blob_address *a, const 
 {
     blob_key key = blob_address_key(a);
     uint64_t deleted = 0, put = 0;
-    faultstore_call call;
+    blob_faultstore_call call;
 
     test_expect(wbstore_as_store(r->w), key, text);
     test_ok(wbstore_sync(r->w, NULL));
     test_expect(r->base_mem, key, text);
     assert_false(wbrig_in_buffer(r, a));
-    for (size_t i = 0; faultstore_history(r->base, i, &call); i++) {
+    for (size_t i = 0; blob_faultstore_history(r->base, i, &call); i++) {
         if (blob_key_compare(blob_key_of(call.key, call.key_size), key) != 0)
             continue;
-        if (call.op == FAULT_DELETE)
+        if (call.op == BLOB_FAULT_DELETE)
             deleted = call.ended;
-        else if (call.op == FAULT_PUT && call.status == 0)
+        else if (call.op == BLOB_FAULT_PUT && call.status == 0)
             put = call.begun;
     }
     assert_true(0 < deleted && deleted < put);
@@ -35,16 +35,16 @@ static void a_put_while_a_delete_waits_for_the_upload_is_kept(void **state)
 {
     wbrig *r = *state;
     blob_address a = wbrig_address("text");
-    faultstore_rule *gate = inside_hold_stubbornly(r->base, FAULT_PUT, &a);
+    blob_faultstore_rule *gate = inside_hold_stubbornly(r->base, BLOB_FAULT_PUT, &a);
     wbrig_call deletion;
 
     wbrig_start(r);
     wbrig_put(r, "text");
-    faultstore_wait_held(gate, 1);
+    blob_faultstore_wait_held(gate, 1);
     inside_delete(&deletion, r, NULL, &a);
     inside_until_removers(r->w, blob_address_key(&a), 1);
     wbrig_put(r, "text"); /* waits for neither */
-    faultstore_lift(gate);
+    blob_faultstore_lift(gate);
     test_ok(wbrig_end(&deletion));
     expect_sent_after_the_delete(r, &a, "text");
 }
@@ -53,23 +53,23 @@ static void a_put_while_a_delete_is_in_the_base_is_kept(void **state)
 {
     wbrig *r = *state;
     blob_address a = wbrig_address("text");
-    faultstore_rule *gate;
+    blob_faultstore_rule *gate;
     wbrig_call deletion;
 
     wbrig_start(r);
     for (unsigned i = 0; i < INSIDE_STATES; i++) {
         inside_staged s;
-        uint64_t removals = faultstore_count_key(r->buf, FAULT_DELETE, blob_address_key(&a));
+        uint64_t removals = blob_faultstore_count_key(r->buf, BLOB_FAULT_DELETE, blob_address_key(&a));
         if (inside_states[i] == WBSTORE_QUEUED)
             continue;
         s = inside_stage(r, "text", inside_states[i]);
-        gate = faultstore_hold(r->base, FAULT_DELETE, NULL, FAULT_BEFORE);
+        gate = blob_faultstore_hold(r->base, BLOB_FAULT_DELETE, NULL, BLOB_FAULT_BEFORE);
         inside_delete(&deletion, r, NULL, &a);
-        faultstore_wait_held(gate, 1);
+        blob_faultstore_wait_held(gate, 1);
         inside_unstage(&s);
         wbrig_put(r, "text");
-        assert_int_equal(faultstore_count_key(r->buf, FAULT_DELETE, blob_address_key(&a)), removals);
-        faultstore_lift(gate);
+        assert_int_equal(blob_faultstore_count_key(r->buf, BLOB_FAULT_DELETE, blob_address_key(&a)), removals);
+        blob_faultstore_lift(gate);
         test_ok(wbrig_end(&deletion));
         expect_sent_after_the_delete(r, &a, "text");
         test_ok(wbstore_delete(r->w, NULL, blob_address_key(&a)));
@@ -82,28 +82,28 @@ static void a_put_while_a_delete_is_in_the_buffer_writes_after_it(void **state)
 {
     wbrig *r = *state;
     blob_address a = wbrig_address("text");
-    faultstore_rule *gate = inside_hold_stubbornly(r->buf, FAULT_DELETE, &a);
+    blob_faultstore_rule *gate = inside_hold_stubbornly(r->buf, BLOB_FAULT_DELETE, &a);
     uint64_t deleted = 0, put = 0;
     inside_sleeper putting;
     wbrig_call deletion;
-    faultstore_call call;
+    blob_faultstore_call call;
     inside_staged s;
 
     wbrig_start(r);
     s = inside_stage(r, "text", WBSTORE_WAITING);
     inside_delete(&deletion, r, NULL, &a);
-    faultstore_wait_held(gate, 1);
+    blob_faultstore_wait_held(gate, 1);
     inside_unstage(&s);
     inside_put_to_sleep(&putting, r, NULL, "text");
     inside_until_asleep(&putting);
-    faultstore_lift(gate);
+    blob_faultstore_lift(gate);
     test_ok(wbrig_end(&deletion));
     test_ok(wbrig_end(&putting.call));
     expect_sent_after_the_delete(r, &a, "text");
-    for (size_t i = 0; put == 0 && faultstore_history(r->buf, i, &call); i++) {
-        if (call.op == FAULT_DELETE)
+    for (size_t i = 0; put == 0 && blob_faultstore_history(r->buf, i, &call); i++) {
+        if (call.op == BLOB_FAULT_DELETE)
             deleted = call.ended;
-        else if (call.op == FAULT_PUT && deleted > 0)
+        else if (call.op == BLOB_FAULT_PUT && deleted > 0)
             put = call.begun;
     }
     assert_true(0 < deleted && deleted < put);
@@ -113,7 +113,7 @@ static void a_put_that_waits_for_a_removal_ends_with_its_context_and_with_the_wr
 {
     wbrig *r = *state;
     blob_address a = wbrig_address("text");
-    faultstore_rule *gate = inside_hold_stubbornly(r->buf, FAULT_DELETE, &a);
+    blob_faultstore_rule *gate = inside_hold_stubbornly(r->buf, BLOB_FAULT_DELETE, &a);
     inside_sleeper given_up, closed;
     wbrig_call deletion, late;
     blob_ctx *ctx, *soon;
@@ -121,7 +121,7 @@ static void a_put_that_waits_for_a_removal_ends_with_its_context_and_with_the_wr
     wbrig_start(r);
     inside_stage(r, "text", WBSTORE_WAITING);
     inside_delete(&deletion, r, NULL, &a);
-    faultstore_wait_held(gate, 1);
+    blob_faultstore_wait_held(gate, 1);
     test_ok(blob_ctx_new(&ctx, NULL));
     test_ok(blob_ctx_new_timeout(&soon, NULL, 20));
     inside_put_to_sleep(&given_up, r, ctx, "text");
@@ -134,7 +134,7 @@ static void a_put_that_waits_for_a_removal_ends_with_its_context_and_with_the_wr
     inside_until_asleep(&closed);
     test_ok(wbstore_close(r->w, NULL));
     test_status(wbrig_end(&closed.call), BLOB_CLOSED);
-    faultstore_lift(gate);
+    blob_faultstore_lift(gate);
     test_ok(wbrig_end(&deletion));
     blob_ctx_free(ctx);
     blob_ctx_free(soon);
@@ -145,15 +145,15 @@ static void a_put_that_was_writing_when_the_delete_came_is_kept(void **state)
 {
     wbrig *r = *state;
     blob_address a = wbrig_address("text");
-    faultstore_rule *gate = inside_hold(r->buf, FAULT_PUT, &a);
+    blob_faultstore_rule *gate = inside_hold(r->buf, BLOB_FAULT_PUT, &a);
     wbrig_call deletion, putting;
 
     wbrig_start(r);
     inside_put(&putting, r, NULL, "text");
-    faultstore_wait_held(gate, 1);
+    blob_faultstore_wait_held(gate, 1);
     inside_delete(&deletion, r, NULL, &a);
     inside_until_turn_waited(r->w, blob_address_key(&a));
-    faultstore_lift(gate);
+    blob_faultstore_lift(gate);
     test_ok(wbrig_end(&putting));
     test_status(wbrig_end(&deletion), BLOB_NOT_FOUND);
     expect_sent_after_the_delete(r, &a, "text");
@@ -164,15 +164,15 @@ static void a_delete_that_leaves_only_what_a_put_brought_meanwhile_has_found_not
 {
     wbrig *r = *state;
     blob_address a = wbrig_address("text");
-    faultstore_rule *gate = faultstore_hold(r->base, FAULT_DELETE, NULL, FAULT_BEFORE);
+    blob_faultstore_rule *gate = blob_faultstore_hold(r->base, BLOB_FAULT_DELETE, NULL, BLOB_FAULT_BEFORE);
     wbrig_call deletion;
     wbstore_stats stats;
 
     wbrig_start(r);
     inside_delete(&deletion, r, NULL, &a);
-    faultstore_wait_held(gate, 1);
+    blob_faultstore_wait_held(gate, 1);
     wbrig_put(r, "text");
-    faultstore_lift(gate);
+    blob_faultstore_lift(gate);
     test_status(wbrig_end(&deletion), BLOB_NOT_FOUND);
     expect_sent_after_the_delete(r, &a, "text");
     stats = inside_stats(r);
@@ -185,15 +185,15 @@ static void a_put_during_a_delete_that_fails_is_sent(void **state)
 {
     wbrig *r = *state;
     blob_address a = wbrig_address("text");
-    faultstore_rule *gate =
-        faultstore_add(r->base, &(faultstore_fault){.ops = FAULT_DELETE, .action = FAULT_HOLD, .status = BLOB_DENIED});
+    blob_faultstore_rule *gate = blob_faultstore_add(
+        r->base, &(blob_faultstore_fault){.ops = BLOB_FAULT_DELETE, .action = BLOB_FAULT_HOLD, .status = BLOB_DENIED});
     wbrig_call deletion;
 
     wbrig_start(r);
     inside_delete(&deletion, r, NULL, &a);
-    faultstore_wait_held(gate, 1);
+    blob_faultstore_wait_held(gate, 1);
     wbrig_put(r, "text");
-    faultstore_lift(gate);
+    blob_faultstore_lift(gate);
     test_status(wbrig_end(&deletion), BLOB_DENIED);
     test_ok(wbstore_sync(r->w, NULL));
     test_expect(r->base_mem, blob_address_key(&a), "text");
@@ -203,25 +203,25 @@ static void a_put_during_a_delete_that_fails_is_sent(void **state)
 static void a_put_during_a_delete_does_not_prolong_a_sync(void **state)
 {
     wbrig *r = *state;
-    faultstore_rule *gate = faultstore_hold(r->base, FAULT_DELETE, NULL, FAULT_BEFORE), *upload;
+    blob_faultstore_rule *gate = blob_faultstore_hold(r->base, BLOB_FAULT_DELETE, NULL, BLOB_FAULT_BEFORE), *upload;
     wbrig_call deletion, sync;
     inside_staged s;
 
     wbrig_start(r);
     s = inside_stage(r, "text", WBSTORE_WAITING);
     inside_delete(&deletion, r, NULL, &s.key);
-    faultstore_wait_held(gate, 1);
+    blob_faultstore_wait_held(gate, 1);
     inside_sync(&sync, r, NULL);
     wbrig_until_waited(r->w);
-    upload = inside_hold(r->base, FAULT_PUT, &s.key);
+    upload = inside_hold(r->base, BLOB_FAULT_PUT, &s.key);
     inside_unstage(&s);
     wbrig_put(r, "text");
-    faultstore_lift(gate);
+    blob_faultstore_lift(gate);
     test_ok(wbrig_end(&deletion));
     test_ok(wbrig_end(&sync));
-    faultstore_wait_held(upload, 1);
+    blob_faultstore_wait_held(upload, 1);
     assert_int_equal(inside_stats(r).pending_blobs, 1);
-    faultstore_lift(upload);
+    blob_faultstore_lift(upload);
     expect_sent_after_the_delete(r, &s.key, "text");
 }
 
@@ -229,7 +229,7 @@ static void a_put_during_a_delete_does_not_prolong_a_sync(void **state)
 static void who_waits_for_a_put_during_a_delete_waits_until_it_is_sent(void **state)
 {
     wbrig *r = *state;
-    faultstore_rule *gate = faultstore_hold(r->base, FAULT_DELETE, NULL, FAULT_BEFORE), *upload;
+    blob_faultstore_rule *gate = blob_faultstore_hold(r->base, BLOB_FAULT_DELETE, NULL, BLOB_FAULT_BEFORE), *upload;
     uint64_t first, second;
     wbrig_call deletion;
     inside_staged s;
@@ -238,19 +238,19 @@ static void who_waits_for_a_put_during_a_delete_waits_until_it_is_sent(void **st
     wbrig_start(r);
     s = inside_stage(r, "text", WBSTORE_WAITING);
     inside_delete(&deletion, r, NULL, &s.key);
-    faultstore_wait_held(gate, 1);
+    blob_faultstore_wait_held(gate, 1);
     inside_unstage(&s);
     first = wbrig_put_ticket(r, "text");
     second = wbrig_put_ticket(r, "text");
     assert_true(first < second);
-    upload = inside_hold(r->base, FAULT_PUT, &s.key);
-    faultstore_lift(gate);
+    upload = inside_hold(r->base, BLOB_FAULT_PUT, &s.key);
+    blob_faultstore_lift(gate);
     test_ok(wbrig_end(&deletion));
     assert_true(wbstore_safe_ticket(r->w) < first);
     test_ok(blob_ctx_new_timeout(&ctx, NULL, 20));
     test_status(wbstore_wait(r->w, ctx, first), -ETIMEDOUT);
     blob_ctx_free(ctx);
-    faultstore_lift(upload);
+    blob_faultstore_lift(upload);
     test_ok(wbstore_wait(r->w, NULL, second));
     assert_true(wbrig_in_base(r, &s.key));
 }

@@ -13,7 +13,7 @@
 /* One blob that never arrives, and the three calls that wait for it. */
 typedef struct stuck {
     wbrig *r;
-    faultstore_rule *gate;
+    blob_faultstore_rule *gate;
     blob_address address;
     blob_key key;
     wbrig_call calls[3];
@@ -22,14 +22,14 @@ typedef struct stuck {
 static void stick(stuck *s, wbrig *r)
 {
     *s = (stuck){.r = r};
-    s->gate = faultstore_hold(r->base, FAULT_PUT, NULL, FAULT_BEFORE);
+    s->gate = blob_faultstore_hold(r->base, BLOB_FAULT_PUT, NULL, BLOB_FAULT_BEFORE);
     wbrig_start(r);
     s->address = wbrig_put(r, "stuck");
     s->key = blob_address_key(&s->address);
     s->calls[0] = (wbrig_call){.call = wbrig_call_sync, .w = r->w};
     s->calls[1] = (wbrig_call){.call = wbrig_call_wait, .w = r->w, .ticket = 1};
     s->calls[2] = (wbrig_call){.call = wbrig_call_wait_keys, .w = r->w, .keys = &s->key, .count = 1};
-    faultstore_wait_held(s->gate, 1);
+    blob_faultstore_wait_held(s->gate, 1);
 }
 
 /* ---- contexts ------------------------------------------------------------------------------------------------ */
@@ -47,8 +47,8 @@ static void every_wait_ends_when_its_context_is_cancelled(void **state)
         test_status(wbrig_end(c), -ECANCELED);
         blob_ctx_free(c->ctx);
     }
-    assert_int_equal(faultstore_held(s.gate), 1); /* the upload goes on */
-    assert_int_equal(faultstore_count(s.r->base, FAULT_PUT).calls, 0);
+    assert_int_equal(blob_faultstore_held(s.gate), 1); /* the upload goes on */
+    assert_int_equal(blob_faultstore_count(s.r->base, BLOB_FAULT_PUT).calls, 0);
 }
 
 static void every_wait_ends_at_its_deadline(void **state)
@@ -62,7 +62,7 @@ static void every_wait_ends_at_its_deadline(void **state)
         test_status(c->call(c), -ETIMEDOUT);
         blob_ctx_free(c->ctx);
     }
-    assert_int_equal(faultstore_held(s.gate), 1);
+    assert_int_equal(blob_faultstore_held(s.gate), 1);
 }
 
 static void a_wait_whose_context_ended_before_does_not_begin_but_says_what_is_done(void **state)
@@ -78,7 +78,7 @@ static void a_wait_whose_context_ended_before_does_not_begin_but_says_what_is_do
         s.calls[i].ctx = ended;
         test_status(s.calls[i].call(&s.calls[i]), -ECANCELED);
     }
-    faultstore_lift(s.gate);
+    blob_faultstore_lift(s.gate);
     test_ok(wbstore_sync(r->w, NULL));
     for (size_t i = 1; i < 3; i++) /* a sync with nothing pending asks the buffer, which it then cannot */
         test_ok(s.calls[i].call(&s.calls[i]));
@@ -98,7 +98,7 @@ static void every_wait_ends_when_the_wrapper_is_closed(void **state)
         test_status(wbrig_end(&s.calls[i]), BLOB_CLOSED);
         wbrig_stop(s.r);
         test_ok(blob_store_delete(s.r->buf_mem, NULL, s.key, 0));
-        faultstore_lift(s.gate);
+        blob_faultstore_lift(s.gate);
     }
 }
 
@@ -139,9 +139,9 @@ static void a_wait_that_meets_the_close_during_the_listing_of_the_start_says_clo
     for (size_t i = 0; i < KEYS; i++)
         keys[i] = test_key("k");
     for (unsigned i = 0; i < 20; i++) {
-        faultstore_rule *listing = faultstore_hold(r->buf, FAULT_LIST, NULL, FAULT_BEFORE);
+        blob_faultstore_rule *listing = blob_faultstore_hold(r->buf, BLOB_FAULT_LIST, NULL, BLOB_FAULT_BEFORE);
         wbrig_start(r);
-        faultstore_wait_held(listing, 1);
+        blob_faultstore_wait_held(listing, 1);
         wait.w = r->w;
         atomic_store(&checking, false);
         wbrig_begin(&wait);
@@ -150,7 +150,7 @@ static void a_wait_that_meets_the_close_during_the_listing_of_the_start_says_clo
         test_ok(wbstore_close(r->w, NULL));
         test_status(wbrig_end(&wait), BLOB_CLOSED);
         wbrig_stop(r);
-        faultstore_lift(listing);
+        blob_faultstore_lift(listing);
     }
     free(keys);
 }
@@ -158,12 +158,12 @@ static void a_wait_that_meets_the_close_during_the_listing_of_the_start_says_clo
 static void a_sync_during_the_listing_of_the_start_ends_with_the_close(void **state)
 {
     wbrig *r = *state;
-    faultstore_rule *listing = faultstore_hold(r->buf, FAULT_LIST, NULL, FAULT_BEFORE);
+    blob_faultstore_rule *listing = blob_faultstore_hold(r->buf, BLOB_FAULT_LIST, NULL, BLOB_FAULT_BEFORE);
     wbrig_call sync = {.call = wbrig_call_sync};
 
     wbrig_start(r);
     sync.w = r->w;
-    faultstore_wait_held(listing, 1);
+    blob_faultstore_wait_held(listing, 1);
     wbrig_begin_asleep(&sync);
     test_ok(wbstore_close(r->w, NULL));
     test_status(wbrig_end(&sync), BLOB_CLOSED);
@@ -172,13 +172,13 @@ static void a_sync_during_the_listing_of_the_start_ends_with_the_close(void **st
 static void close_ends_promptly_on_cancel_and_at_its_deadline(void **state)
 {
     wbrig *r = *state;
-    faultstore_rule *gate =
-        faultstore_add(r->base, &(faultstore_fault){.ops = FAULT_PUT, .action = FAULT_HOLD, .ignore_ctx = true});
+    blob_faultstore_rule *gate = blob_faultstore_add(
+        r->base, &(blob_faultstore_fault){.ops = BLOB_FAULT_PUT, .action = BLOB_FAULT_HOLD, .ignore_ctx = true});
     wbrig_call close = {.call = wbrig_call_close};
 
     wbrig_start(r);
     wbrig_put(r, "nothing stops this one");
-    faultstore_wait_held(gate, 1);
+    blob_faultstore_wait_held(gate, 1);
     close.w = r->w;
     for (unsigned i = 0; i < ROUNDS; i++) {
         test_ok(blob_ctx_new(&close.ctx, NULL));
@@ -190,27 +190,27 @@ static void close_ends_promptly_on_cancel_and_at_its_deadline(void **state)
         test_status(wbstore_close(r->w, close.ctx), -ETIMEDOUT);
         blob_ctx_free(close.ctx);
     }
-    assert_int_equal(faultstore_held(gate), 1);
-    faultstore_lift(gate);
+    assert_int_equal(blob_faultstore_held(gate), 1);
+    blob_faultstore_lift(gate);
     test_ok(wbstore_close(r->w, NULL));
 }
 
 static void two_threads_may_close_at_once(void **state)
 {
     wbrig *r = *state;
-    faultstore_rule *gate =
-        faultstore_add(r->base, &(faultstore_fault){.ops = FAULT_PUT, .action = FAULT_HOLD, .ignore_ctx = true});
+    blob_faultstore_rule *gate = blob_faultstore_add(
+        r->base, &(blob_faultstore_fault){.ops = BLOB_FAULT_PUT, .action = BLOB_FAULT_HOLD, .ignore_ctx = true});
     wbrig_call closes[4];
 
     wbrig_start(r);
     wbrig_put(r, "nothing stops this one");
-    faultstore_wait_held(gate, 1);
+    blob_faultstore_wait_held(gate, 1);
     for (size_t i = 0; i < 4; i++) {
         closes[i] = (wbrig_call){.call = wbrig_call_close, .w = r->w};
         wbrig_begin(&closes[i]);
     }
     test_status(wbstore_sync(r->w, NULL), BLOB_CLOSED); /* one of them has come that far */
-    faultstore_lift(gate);
+    blob_faultstore_lift(gate);
     for (size_t i = 0; i < 4; i++)
         test_ok(wbrig_end(&closes[i]));
 }
@@ -242,8 +242,8 @@ static void a_sync_that_ends_while_the_base_denies_everything_says_so(void **sta
         {.call = wbrig_call_sync}, {.call = wbrig_call_wait, .ticket = 1}, {.call = wbrig_call_sync}};
     blob_error error;
 
-    faultstore_add(r->base,
-                   &(faultstore_fault){.ops = FAULT_PUT, .status = BLOB_DENIED, .text = "the token has expired"});
+    blob_faultstore_add(r->base, &(blob_faultstore_fault){
+                                     .ops = BLOB_FAULT_PUT, .status = BLOB_DENIED, .text = "the token has expired"});
     wbrig_start(r);
     wbrig_put(r, "x");
     test_status(wbrig_wait_event(r, WBSTORE_EVENT_BASE_DOWN, 1).status, BLOB_DENIED);
@@ -260,7 +260,7 @@ static void a_sync_that_ends_while_the_base_denies_everything_says_so(void **sta
         assert_string_equal(error.text, "the token has expired");
         blob_ctx_free(calls[i].ctx);
     }
-    faultstore_clear(r->base); /* a new token: nothing is lost */
+    blob_faultstore_clear(r->base); /* a new token: nothing is lost */
     test_ok(wbstore_sync(r->w, NULL));
     assert_int_equal(test_len(r->base_mem), 1);
 }
@@ -270,7 +270,7 @@ static void a_sync_that_ends_during_an_outage_of_another_kind_tells_how_it_ended
     wbrig *r = *state;
     blob_ctx *soon;
 
-    faultstore_fail(r->base, FAULT_PUT, BLOB_UNAVAILABLE, 0);
+    blob_faultstore_fail(r->base, BLOB_FAULT_PUT, BLOB_UNAVAILABLE, 0);
     wbrig_start(r);
     wbrig_put(r, "x");
     wbrig_wait_event(r, WBSTORE_EVENT_BASE_DOWN, 1);
@@ -284,7 +284,7 @@ static void a_wrapper_that_closes_while_the_base_denies_everything_is_closed(voi
     wbrig *r = *state;
     wbrig_call sync = {.call = wbrig_call_sync};
 
-    faultstore_fail(r->base, FAULT_PUT, BLOB_DENIED, 0);
+    blob_faultstore_fail(r->base, BLOB_FAULT_PUT, BLOB_DENIED, 0);
     wbrig_start(r);
     wbrig_put(r, "x");
     wbrig_wait_event(r, WBSTORE_EVENT_BASE_DOWN, 1);
@@ -297,8 +297,8 @@ static void a_wrapper_that_closes_while_the_base_denies_everything_is_closed(voi
 static void a_sync_says_why_the_buffer_cannot_be_listed_and_recovers_with_it(void **state)
 {
     wbrig *r = *state;
-    faultstore_rule *unreadable =
-        faultstore_add(r->buf, &(faultstore_fault){.ops = FAULT_LIST, .status = -EIO, .text = "bad sector"});
+    blob_faultstore_rule *unreadable = blob_faultstore_add(
+        r->buf, &(blob_faultstore_fault){.ops = BLOB_FAULT_LIST, .status = -EIO, .text = "bad sector"});
     blob_address a = wbrig_address("resumed");
     blob_key key = blob_address_key(&a);
     blob_error error;
@@ -306,13 +306,13 @@ static void a_sync_says_why_the_buffer_cannot_be_listed_and_recovers_with_it(voi
 
     wbrig_buffer(r, "resumed");
     wbrig_start(r);
-    faultstore_wait_hits(unreadable, 3); /* it is tried again by itself */
+    blob_faultstore_wait_hits(unreadable, 3); /* it is tried again by itself */
     test_status(wbstore_sync(r->w, NULL), -EIO);
     blob_last_error(&error);
     assert_non_null(strstr(error.text, "bad sector"));
     test_status(wbstore_wait_keys(r->w, NULL, &key, 1), -EIO);
     assert_int_equal(wbstore_safe_ticket(r->w), 0);
-    faultstore_lift(unreadable);
+    blob_faultstore_lift(unreadable);
     while ((rc = wbstore_sync(r->w, NULL)) == -EIO) /* what the last try has said stands until the next one */
         sched_yield();
     test_ok(rc);
@@ -325,8 +325,8 @@ static void a_sync_names_the_buffers_trouble_and_not_the_bases(void **state)
     blob_error error;
 
     r->options.retry_min_ms = r->options.retry_max_ms = 3600 * 1000;
-    faultstore_add(r->buf, &(faultstore_fault){.ops = FAULT_LIST, .status = -EIO, .text = "bad sector"});
-    faultstore_add(r->base, &(faultstore_fault){.ops = FAULT_PUT, .status = -EPIPE, .text = "line cut"});
+    blob_faultstore_add(r->buf, &(blob_faultstore_fault){.ops = BLOB_FAULT_LIST, .status = -EIO, .text = "bad sector"});
+    blob_faultstore_add(r->base, &(blob_faultstore_fault){.ops = BLOB_FAULT_PUT, .status = -EPIPE, .text = "line cut"});
     wbrig_start(r);
     test_status(wbstore_sync(r->w, NULL), -EIO);
     wbrig_put(r, "x");
@@ -346,8 +346,9 @@ static void a_listing_that_breaks_off_in_the_middle_is_no_complete_one(void **st
         char text[] = {'r', (char)('a' + n), '\0'};
         wbrig_buffer(r, text);
     }
-    faultstore_add(r->buf, &(faultstore_fault){
-                               .ops = FAULT_LIST, .when = FAULT_DURING, .after_keys = 7, .status = -EIO, .count = 3});
+    blob_faultstore_add(
+        r->buf, &(blob_faultstore_fault){
+                    .ops = BLOB_FAULT_LIST, .when = BLOB_FAULT_DURING, .after_keys = 7, .status = -EIO, .count = 3});
     wbrig_start(r);
     while ((rc = wbstore_sync(r->w, NULL)) == -EIO)
         sched_yield();
@@ -363,10 +364,10 @@ static void a_sync_that_finds_nothing_pending_says_why_the_buffer_cannot_be_aske
 
     wbrig_start(r);
     test_ok(wbstore_sync(r->w, NULL));
-    faultstore_fail(r->buf, FAULT_LEN, -EIO, 1);
+    blob_faultstore_fail(r->buf, BLOB_FAULT_LEN, -EIO, 1);
     test_status(wbstore_sync(r->w, NULL), -EIO);
     wbrig_buffer(r, "a stranger's");
-    faultstore_fail(r->buf, FAULT_LIST, -EIO, 1);
+    blob_faultstore_fail(r->buf, BLOB_FAULT_LIST, -EIO, 1);
     test_status(wbstore_sync(r->w, NULL), -EIO);
     test_ok(wbstore_sync(r->w, NULL));
     assert_int_equal(test_len(r->base_mem), 1);

@@ -13,7 +13,7 @@ static void one_failed_write_does_not_end_the_writer(void **state)
     wbrig *r = *state;
     blob_address first, second;
 
-    faultstore_fail(r->base, FAULT_PUT, BLOB_UNAVAILABLE, 1);
+    blob_faultstore_fail(r->base, BLOB_FAULT_PUT, BLOB_UNAVAILABLE, 1);
     wbrig_start(r);
     first = wbrig_put(r, "first");
     test_ok(wbstore_sync(r->w, NULL));
@@ -21,7 +21,7 @@ static void one_failed_write_does_not_end_the_writer(void **state)
     second = wbrig_put(r, "second");
     test_ok(wbstore_sync(r->w, NULL));
     assert_true(wbrig_in_base(r, &second));
-    assert_int_equal(faultstore_count(r->base, FAULT_PUT).calls, 3);
+    assert_int_equal(blob_faultstore_count(r->base, BLOB_FAULT_PUT).calls, 3);
     assert_int_equal(wbrig_stats(r).retries, 1);
 }
 
@@ -35,7 +35,7 @@ static void any_status_of_a_failed_write_is_survived(void **state)
     wbrig_start(r);
     for (unsigned i = 0; i < sizeof statuses / sizeof *statuses; i++) {
         blob_address a;
-        faultstore_fail(r->base, FAULT_PUT, statuses[i], 2);
+        blob_faultstore_fail(r->base, BLOB_FAULT_PUT, statuses[i], 2);
         a = wbrig_put_number(r, i);
         test_ok(wbstore_sync(r->w, NULL));
         assert_true(wbrig_in_base(r, &a));
@@ -48,21 +48,21 @@ static void a_base_that_keeps_failing_and_recovers_gets_everything(void **state)
 {
     wbrig *r = *state;
 
-    faultstore_fail(r->base, FAULT_PUT, BLOB_UNAVAILABLE, 23);
+    blob_faultstore_fail(r->base, BLOB_FAULT_PUT, BLOB_UNAVAILABLE, 23);
     wbrig_start(r);
     for (unsigned n = 0; n < 10; n++)
         wbrig_put_number(r, n);
     test_ok(wbstore_sync(r->w, NULL));
     assert_int_equal(test_len(r->base_mem), 10);
     assert_int_equal(test_len(r->buf_mem), 0);
-    assert_int_equal(faultstore_count(r->base, FAULT_PUT).calls, 33); /* no attempt more than that */
+    assert_int_equal(blob_faultstore_count(r->base, BLOB_FAULT_PUT).calls, 33); /* no attempt more than that */
 }
 
 /* A loop without backoff makes thousands of attempts in this time; with it even unlucky jitter makes a few. */
 static void a_base_that_keeps_failing_is_not_asked_in_a_hot_loop(void **state)
 {
     wbrig *r = *state;
-    faultstore_rule *down = faultstore_fail(r->base, FAULT_PUT, BLOB_UNAVAILABLE, 0);
+    blob_faultstore_rule *down = blob_faultstore_fail(r->base, BLOB_FAULT_PUT, BLOB_UNAVAILABLE, 0);
     blob_ctx *soon;
 
     r->options.retry_min_ms = r->options.retry_max_ms = 3600 * 1000;
@@ -70,14 +70,14 @@ static void a_base_that_keeps_failing_is_not_asked_in_a_hot_loop(void **state)
     wbrig_start(r);
     for (unsigned n = 0; n < 100; n++)
         wbrig_put_number(r, n);
-    faultstore_wait_hits(down, 5);
+    blob_faultstore_wait_hits(down, 5);
     test_ok(blob_ctx_new_timeout(&soon, NULL, 50));
     test_status(wbstore_sync(r->w, soon), -ETIMEDOUT);
     blob_ctx_free(soon);
     for (unsigned n = 100; n < 200; n++)
         wbrig_put_number(r, n); /* no invitation to try */
     /* Five until it is taken for down, those that were in flight then, and a probe or two. */
-    assert_in_range(faultstore_count(r->base, FAULT_PUT).calls, 5, 5 + 7 + 2);
+    assert_in_range(blob_faultstore_count(r->base, BLOB_FAULT_PUT).calls, 5, 5 + 7 + 2);
     assert_int_equal(test_len(r->buf_mem), 200);
 }
 
@@ -86,19 +86,20 @@ static void a_base_that_keeps_failing_is_not_asked_in_a_hot_loop(void **state)
 static void a_put_that_hangs_is_given_up_after_the_attempt_timeout_and_tried_again(void **state)
 {
     wbrig *r = *state;
-    faultstore_call call;
+    blob_faultstore_call call;
     blob_address a;
 
     r->options.attempt_timeout_ms = 20;
-    faultstore_add(r->base, &(faultstore_fault){.ops = FAULT_PUT, .action = FAULT_HOLD, .count = 2});
+    blob_faultstore_add(r->base,
+                        &(blob_faultstore_fault){.ops = BLOB_FAULT_PUT, .action = BLOB_FAULT_HOLD, .count = 2});
     wbrig_start(r);
     a = wbrig_put(r, "bytes");
     test_ok(wbstore_sync(r->w, NULL)); /* nobody opens the gate */
     assert_true(wbrig_in_base(r, &a));
     assert_true(wbrig_stats(r).retries >= 2);
     for (size_t i = 0, timeouts = 0; timeouts < 2; i++) {
-        assert_true(faultstore_history(r->base, i, &call));
-        if (call.op == FAULT_PUT) {
+        assert_true(blob_faultstore_history(r->base, i, &call));
+        if (call.op == BLOB_FAULT_PUT) {
             test_status(call.status, -ETIMEDOUT);
             timeouts++;
         }
@@ -110,35 +111,35 @@ static void an_upload_that_hangs_holds_up_no_later_one(void **state)
     wbrig *r = *state;
     blob_address hangs = wbrig_address("hangs"), a;
     blob_key key = blob_address_key(&hangs);
-    faultstore_rule *gate = faultstore_hold(r->base, FAULT_PUT, &key, FAULT_BEFORE);
+    blob_faultstore_rule *gate = blob_faultstore_hold(r->base, BLOB_FAULT_PUT, &key, BLOB_FAULT_BEFORE);
 
     wbrig_start(r);
     wbrig_put(r, "hangs");
-    faultstore_wait_held(gate, 1);
+    blob_faultstore_wait_held(gate, 1);
     a = wbrig_put(r, "put later");
     key = blob_address_key(&a);
     test_ok(wbstore_wait_keys(r->w, NULL, &key, 1));
     assert_true(wbrig_in_base(r, &a));
-    assert_int_equal(faultstore_held(gate), 1);
+    assert_int_equal(blob_faultstore_held(gate), 1);
 }
 
 static void as_many_uploads_are_under_way_as_writers_are_allowed_however_slowly_puts_come(void **state)
 {
     wbrig *r = *state;
-    faultstore_rule *gate = faultstore_hold(r->base, FAULT_PUT, NULL, FAULT_BEFORE);
+    blob_faultstore_rule *gate = blob_faultstore_hold(r->base, BLOB_FAULT_PUT, NULL, BLOB_FAULT_BEFORE);
 
     r->options.writers_max = 4;
     wbrig_start(r);
     for (unsigned n = 0; n < 4; n++) {
         wbrig_put_number(r, n);
-        faultstore_wait_held(gate, n + 1);
+        blob_faultstore_wait_held(gate, n + 1);
     }
     for (unsigned n = 4; n < 20; n++)
         wbrig_put_number(r, n);
-    assert_int_equal(faultstore_held(gate), 4);
-    faultstore_lift(gate);
+    assert_int_equal(blob_faultstore_held(gate), 4);
+    blob_faultstore_lift(gate);
     test_ok(wbstore_sync(r->w, NULL));
-    assert_int_equal(faultstore_count(r->base, FAULT_PUT).in_flight_max, 4);
+    assert_int_equal(blob_faultstore_count(r->base, BLOB_FAULT_PUT).in_flight_max, 4);
 }
 
 /* ---- an outage is not an answer ------------------------------------------------------------------------------ */
@@ -170,14 +171,14 @@ static void an_outage_of_the_base_is_never_not_found(void **state)
 
     wbrig_start(r);
     for (size_t i = 0; i < sizeof statuses / sizeof *statuses; i++) {
-        faultstore_rule *outage = faultstore_add(
-            r->base,
-            &(faultstore_fault){.ops = FAULT_GET | FAULT_SIZE, .status = statuses[i], .text = "the line is cut"});
+        blob_faultstore_rule *outage = blob_faultstore_add(
+            r->base, &(blob_faultstore_fault){
+                         .ops = BLOB_FAULT_GET | BLOB_FAULT_SIZE, .status = statuses[i], .text = "the line is cut"});
         test_status(get_status(r->w, test_key("k")), statuses[i]);
         blob_last_error(&error);
         assert_string_equal(error.text, "the line is cut");
         test_status(size_status(r->w, test_key("k")), statuses[i]);
-        faultstore_lift(outage);
+        blob_faultstore_lift(outage);
     }
     test_status(get_status(r->w, test_key("k")), BLOB_NOT_FOUND);
 }
@@ -186,20 +187,20 @@ static void a_buffer_that_fails_is_never_not_found_but_a_base_that_has_the_blob_
 {
     static const int statuses[] = {-EIO, BLOB_CORRUPT, BLOB_UNAVAILABLE, BLOB_DENIED};
     wbrig *r = *state;
-    faultstore_rule *outage;
+    blob_faultstore_rule *outage;
 
     test_put(r->base_mem, test_key("in the base"), "bytes");
     wbrig_start(r);
     for (size_t i = 0; i < sizeof statuses / sizeof *statuses; i++) {
-        faultstore_fail(r->buf, FAULT_GET | FAULT_SIZE, statuses[i], 6);
+        blob_faultstore_fail(r->buf, BLOB_FAULT_GET | BLOB_FAULT_SIZE, statuses[i], 6);
         test_ok(get_status(r->w, test_key("in the base")));
         test_ok(size_status(r->w, test_key("in the base")));
         test_status(get_status(r->w, test_key("k")), statuses[i]);
         test_status(size_status(r->w, test_key("k")), statuses[i]);
-        outage = faultstore_fail(r->base, FAULT_GET | FAULT_SIZE, -EPIPE, 2);
+        outage = blob_faultstore_fail(r->base, BLOB_FAULT_GET | BLOB_FAULT_SIZE, -EPIPE, 2);
         test_status(get_status(r->w, test_key("in the base")), statuses[i]);
         test_status(size_status(r->w, test_key("in the base")), statuses[i]);
-        assert_int_equal(faultstore_hits(outage), 2);
+        assert_int_equal(blob_faultstore_hits(outage), 2);
     }
 }
 
@@ -208,7 +209,7 @@ static void what_is_buffered_is_readable_during_an_outage(void **state)
     wbrig *r = *state;
     blob_address a;
 
-    faultstore_fail(r->base, FAULT_ANY & ~FAULT_CAS_KEY, BLOB_UNAVAILABLE, 0);
+    blob_faultstore_fail(r->base, BLOB_FAULT_ANY & ~BLOB_FAULT_CAS_KEY, BLOB_UNAVAILABLE, 0);
     wbrig_start(r);
     a = wbrig_put(r, "bytes");
     test_expect(wbstore_as_store(r->w), blob_address_key(&a), "bytes");
@@ -232,7 +233,7 @@ static void a_corrupt_buffered_blob_is_parked_and_never_published(void **state)
     assert_int_equal(blob_key_compare(blob_key_of(event.key, event.key_size), blob_address_key(&a)), 0);
     test_status(wbstore_sync(r->w, NULL), BLOB_CORRUPT);
     assert_true(wbrig_in_base(r, &good)); /* the others go on */
-    assert_int_equal(faultstore_count_key(r->base, FAULT_PUT, blob_address_key(&a)), 0);
+    assert_int_equal(blob_faultstore_count_key(r->base, BLOB_FAULT_PUT, blob_address_key(&a)), 0);
     assert_false(wbrig_in_base(r, &a));
     assert_true(wbrig_in_buffer(r, &a)); /* and nothing is dropped */
     assert_int_equal(wbrig_stats(r).parked, 1);
@@ -243,12 +244,13 @@ static void bytes_that_the_buffer_reads_back_wrong_are_never_published(void **st
     wbrig *r = *state;
     blob_address a;
 
-    faultstore_add(r->buf,
-                   &(faultstore_fault){.ops = FAULT_GET, .action = FAULT_FLIP, .when = FAULT_AFTER, .count = 1});
+    blob_faultstore_add(r->buf,
+                        &(blob_faultstore_fault){
+                            .ops = BLOB_FAULT_GET, .action = BLOB_FAULT_FLIP, .when = BLOB_FAULT_AFTER, .count = 1});
     wbrig_start(r);
     a = wbrig_put(r, "bytes");
     test_status(wbstore_sync(r->w, NULL), BLOB_CORRUPT);
-    assert_int_equal(faultstore_count_key(r->base, FAULT_PUT, blob_address_key(&a)), 0);
+    assert_int_equal(blob_faultstore_count_key(r->base, BLOB_FAULT_PUT, blob_address_key(&a)), 0);
     test_ok(wbstore_retry_parked(r->w));
     test_ok(wbstore_sync(r->w, NULL));
     test_expect(r->base_mem, blob_address_key(&a), "bytes");
@@ -275,7 +277,7 @@ static void keys_of_any_length_in_a_resumed_buffer_drain(void **state)
 static void a_blob_of_no_bytes_is_a_blob(void **state)
 {
     wbrig *r = *state;
-    faultstore_rule *gate = faultstore_hold(r->base, FAULT_PUT, NULL, FAULT_BEFORE);
+    blob_faultstore_rule *gate = blob_faultstore_hold(r->base, BLOB_FAULT_PUT, NULL, BLOB_FAULT_BEFORE);
     blob_address a, b;
 
     wbrig_start(r);
@@ -283,7 +285,7 @@ static void a_blob_of_no_bytes_is_a_blob(void **state)
     test_ok(wbstore_cas_put(r->w, NULL, "", 0, &b));
     assert_int_equal(blob_key_compare(blob_address_key(&a), blob_address_key(&b)), 0);
     test_expect(wbstore_as_store(r->w), blob_address_key(&a), "");
-    faultstore_lift(gate);
+    blob_faultstore_lift(gate);
     test_ok(wbstore_sync(r->w, NULL));
     test_expect(r->base_mem, blob_address_key(&a), "");
     test_expect(wbstore_as_store(r->w), blob_address_key(&a), "");
@@ -348,11 +350,11 @@ static void the_buffer_is_listed_once_however_much_goes_through(void **state)
         test_ok(wbstore_sync(r->w, NULL));
     }
     assert_int_equal(test_len(r->base_mem), 570);
-    assert_int_equal(faultstore_count(r->buf, FAULT_LIST).calls, 1);
-    assert_int_equal(faultstore_count(r->buf, FAULT_GET).calls, 570);  /* each blob read once, */
-    assert_int_equal(faultstore_count(r->base, FAULT_PUT).calls, 570); /* sent once */
-    assert_int_equal(faultstore_count(r->base, FAULT_LIST).calls, 0);
-    assert_int_equal(faultstore_count(r->base, FAULT_SIZE).calls, 0);
+    assert_int_equal(blob_faultstore_count(r->buf, BLOB_FAULT_LIST).calls, 1);
+    assert_int_equal(blob_faultstore_count(r->buf, BLOB_FAULT_GET).calls, 570);  /* each blob read once, */
+    assert_int_equal(blob_faultstore_count(r->base, BLOB_FAULT_PUT).calls, 570); /* sent once */
+    assert_int_equal(blob_faultstore_count(r->base, BLOB_FAULT_LIST).calls, 0);
+    assert_int_equal(blob_faultstore_count(r->base, BLOB_FAULT_SIZE).calls, 0);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, wbrig_set_up, wbrig_tear_down)

@@ -6,9 +6,9 @@
 #include <errno.h>
 #include <string.h>
 
-static faultstore_rule *start(wbrig *r, wbstore_when_full when_full, uint64_t blobs_max)
+static blob_faultstore_rule *start(wbrig *r, wbstore_when_full when_full, uint64_t blobs_max)
 {
-    faultstore_rule *gate = faultstore_hold(r->base, FAULT_PUT, NULL, FAULT_BEFORE);
+    blob_faultstore_rule *gate = blob_faultstore_hold(r->base, BLOB_FAULT_PUT, NULL, BLOB_FAULT_BEFORE);
 
     r->options.buffer_blobs_max = blobs_max;
     r->options.when_full = when_full;
@@ -28,7 +28,7 @@ static int put(wbrig *r, const char *text, blob_address *a, uint64_t *ticket)
 static void a_put_that_shall_not_wait_fails_and_changes_nothing(void **state)
 {
     wbrig *r = *state;
-    faultstore_rule *gate = start(r, WBSTORE_FULL_FAIL, 1);
+    blob_faultstore_rule *gate = start(r, WBSTORE_FULL_FAIL, 1);
     blob_address a, second = wbrig_address("second");
     uint64_t ticket = 7;
     wbstore_stats stats;
@@ -41,8 +41,8 @@ static void a_put_that_shall_not_wait_fails_and_changes_nothing(void **state)
     assert_int_equal(stats.accepted, 1);
     assert_int_equal(stats.pending_blobs, 1);
     assert_false(wbrig_in_buffer(r, &second));
-    assert_int_equal(faultstore_count_key(r->base, FAULT_PUT, blob_address_key(&second)), 0);
-    faultstore_lift(gate);
+    assert_int_equal(blob_faultstore_count_key(r->base, BLOB_FAULT_PUT, blob_address_key(&second)), 0);
+    blob_faultstore_lift(gate);
     test_ok(wbstore_sync(r->w, NULL));
     test_ok(put(r, "second", NULL, &ticket));
     assert_int_equal(ticket, 2);
@@ -98,37 +98,37 @@ static void a_blob_larger_than_the_bound_is_rejected_whatever_the_policy(void **
  * ------------------------------------------------------------------------------------------------------ */
 
 /* A wrapper that is full with a blob whose upload stands at the gate. */
-static faultstore_rule *start_full_writing_through(wbrig *r)
+static blob_faultstore_rule *start_full_writing_through(wbrig *r)
 {
     blob_address first = wbrig_address("first");
-    faultstore_rule *gate = inside_hold(r->base, FAULT_PUT, &first);
+    blob_faultstore_rule *gate = inside_hold(r->base, BLOB_FAULT_PUT, &first);
 
     r->options.buffer_blobs_max = 1;
     r->options.when_full = WBSTORE_FULL_WRITE_THROUGH;
     wbrig_start(r);
     wbrig_put(r, "first");
-    faultstore_wait_held(gate, 1);
+    blob_faultstore_wait_held(gate, 1);
     return gate;
 }
 
 static void a_put_written_through_is_in_the_base_at_once(void **state)
 {
     wbrig *r = *state;
-    faultstore_rule *gate = start_full_writing_through(r);
+    blob_faultstore_rule *gate = start_full_writing_through(r);
     wbstore_stats stats;
     uint64_t ticket;
     blob_address a;
 
     test_ok(put(r, "second", &a, &ticket));
     test_expect(r->base_mem, blob_address_key(&a), "second");
-    assert_int_equal(faultstore_count_key(r->buf, FAULT_PUT, blob_address_key(&a)), 0);
+    assert_int_equal(blob_faultstore_count_key(r->buf, BLOB_FAULT_PUT, blob_address_key(&a)), 0);
     assert_int_equal(ticket, 2);
     stats = inside_stats(r);
     assert_int_equal(stats.accepted, 2);
     assert_int_equal(stats.sent, 1);
     assert_int_equal(stats.pending_blobs, 1);
     assert_int_equal(wbstore_safe_ticket(r->w), 0); /* the older one is not there yet */
-    faultstore_lift(gate);
+    blob_faultstore_lift(gate);
     test_ok(wbstore_wait(r->w, NULL, ticket));
     assert_int_equal(wbstore_safe_ticket(r->w), 2);
 }
@@ -143,7 +143,7 @@ static void a_put_written_through_may_find_it_there(void **state)
     test_ok(put(r, "second", NULL, &ticket));
     test_ok(put(r, "second", NULL, &ticket));
     assert_int_equal(ticket, 3);
-    assert_int_equal(inside_ended(r->base, FAULT_PUT, &a, BLOB_EXISTS), 1);
+    assert_int_equal(inside_ended(r->base, BLOB_FAULT_PUT, &a, BLOB_EXISTS), 1);
     test_put(r->base_mem, blob_address_key(&b), "not what hashes to it");
     test_ok(put(r, "third", NULL, &ticket));
     test_expect(r->base_mem, blob_address_key(&b), "third");
@@ -164,9 +164,10 @@ static void a_put_written_through_that_fails_has_the_bases_status(void **state)
     start_full_writing_through(r);
     for (unsigned i = 0; i < sizeof failures / sizeof failures[0]; i++) {
         blob_key key = blob_address_key(&a);
-        faultstore_add(
-            r->base, &(faultstore_fault){
-                         .ops = FAULT_PUT, .key = &key, .status = failures[i], .count = 1, .text = "the base's words"});
+        blob_faultstore_add(
+            r->base,
+            &(blob_faultstore_fault){
+                .ops = BLOB_FAULT_PUT, .key = &key, .status = failures[i], .count = 1, .text = "the base's words"});
         ticket = 7;
         test_status(put(r, "second", NULL, &ticket), failures[i]);
         blob_last_error(&error);
@@ -181,19 +182,36 @@ static void a_put_written_through_that_fails_has_the_bases_status(void **state)
     test_ok(put(r, "second", NULL, &ticket));
 }
 
+/* It says that it has the blob, then that it has not: so nobody has it. */
+static void a_put_written_through_to_a_base_that_contradicts_itself_fails(void **state)
+{
+    wbrig *r = *state;
+    blob_address a = wbrig_address("second");
+    uint64_t ticket = 7;
+
+    start_full_writing_through(r);
+    inside_fail(r->base, BLOB_FAULT_PUT, &a, BLOB_EXISTS, 1);
+    test_status(put(r, "second", NULL, &ticket), BLOB_NOT_FOUND);
+    assert_int_equal(ticket, 0);
+    assert_int_equal(inside_stats(r).accepted, 1);
+    assert_int_equal(inside_stats(r).sent, 0);
+    test_ok(put(r, "second", NULL, &ticket));
+    test_expect(r->base_mem, blob_address_key(&a), "second");
+}
+
 static void a_put_written_through_ends_with_its_context(void **state)
 {
     wbrig *r = *state;
     blob_address a = wbrig_address("second");
-    faultstore_rule *gate;
+    blob_faultstore_rule *gate;
     wbrig_call through;
     blob_ctx *ctx;
 
     start_full_writing_through(r);
-    gate = inside_hold(r->base, FAULT_PUT, &a);
+    gate = inside_hold(r->base, BLOB_FAULT_PUT, &a);
     test_ok(blob_ctx_new(&ctx, NULL));
     inside_put(&through, r, ctx, "second");
-    faultstore_wait_held(gate, 1);
+    blob_faultstore_wait_held(gate, 1);
     blob_ctx_cancel(ctx);
     test_status(wbrig_end(&through), -ECANCELED);
     assert_int_equal(inside_stats(r).accepted, 1);
@@ -204,17 +222,17 @@ static void two_puts_written_through_of_one_key_take_turns(void **state)
 {
     wbrig *r = *state;
     blob_address a = wbrig_address("second");
-    faultstore_rule *gate;
+    blob_faultstore_rule *gate;
     wbrig_call one, two;
 
     start_full_writing_through(r);
-    gate = inside_hold(r->base, FAULT_PUT, &a);
+    gate = inside_hold(r->base, BLOB_FAULT_PUT, &a);
     inside_put(&one, r, NULL, "second");
-    faultstore_wait_held(gate, 1);
+    blob_faultstore_wait_held(gate, 1);
     inside_put(&two, r, NULL, "second");
     inside_until_removers(r->w, blob_address_key(&a), 2);
-    assert_int_equal(faultstore_held(gate), 1);
-    faultstore_lift(gate);
+    assert_int_equal(blob_faultstore_held(gate), 1);
+    blob_faultstore_lift(gate);
     test_ok(wbrig_end(&one));
     test_ok(wbrig_end(&two));
     assert_int_equal(one.ticket + two.ticket, 2 + 3);
@@ -225,16 +243,16 @@ static void a_delete_of_a_key_that_is_being_written_through_comes_after_it(void 
 {
     wbrig *r = *state;
     blob_address a = wbrig_address("second");
-    faultstore_rule *gate;
+    blob_faultstore_rule *gate;
     wbrig_call through, deletion;
 
     start_full_writing_through(r);
-    gate = inside_hold(r->base, FAULT_PUT, &a);
+    gate = inside_hold(r->base, BLOB_FAULT_PUT, &a);
     inside_put(&through, r, NULL, "second");
-    faultstore_wait_held(gate, 1);
+    blob_faultstore_wait_held(gate, 1);
     inside_delete(&deletion, r, NULL, &a);
     inside_until_removers(r->w, blob_address_key(&a), 2);
-    faultstore_lift(gate);
+    blob_faultstore_lift(gate);
     test_ok(wbrig_end(&through));
     test_ok(wbrig_end(&deletion));
     assert_false(wbrig_in_base(r, &a));
@@ -248,7 +266,7 @@ static blob_address park(wbrig *r, const char *text)
 {
     blob_address a = wbrig_address(text);
 
-    inside_fail(r->base, FAULT_PUT, &a, BLOB_REJECTED, 1);
+    inside_fail(r->base, BLOB_FAULT_PUT, &a, BLOB_REJECTED, 1);
     wbrig_put(r, text);
     inside_until_state(r->w, blob_address_key(&a), WBSTORE_PARKED);
     return a;
@@ -278,18 +296,19 @@ static void who_waits_for_room_learns_that_only_parked_blobs_are_left(void **sta
     wbrig *r = *state;
     wbrig_call puts[3];
     static const char *const texts[] = {"one", "two", "three"};
-    faultstore_rule *gate = faultstore_add(
-        r->base, &(faultstore_fault){.ops = FAULT_PUT, .action = FAULT_HOLD, .status = BLOB_REJECTED, .count = 1});
+    blob_faultstore_rule *gate = blob_faultstore_add(
+        r->base, &(blob_faultstore_fault){
+                     .ops = BLOB_FAULT_PUT, .action = BLOB_FAULT_HOLD, .status = BLOB_REJECTED, .count = 1});
 
     r->options.buffer_blobs_max = 1;
     wbrig_start(r);
     wbrig_put(r, "rejected");
-    faultstore_wait_held(gate, 1);
+    blob_faultstore_wait_held(gate, 1);
     for (unsigned i = 0; i < 3; i++) {
         inside_put(&puts[i], r, NULL, texts[i]);
         inside_until_room_waiters(r->w, i + 1);
     }
-    faultstore_lift(gate);
+    blob_faultstore_lift(gate);
     for (unsigned i = 0; i < 3; i++)
         test_status(wbrig_end(&puts[i]), BLOB_FULL);
     test_ok(wbstore_retry_parked(r->w));
@@ -301,17 +320,17 @@ static void among_parked_blobs_one_that_can_still_leave_is_worth_waiting_for(voi
 {
     wbrig *r = *state;
     blob_address sent = wbrig_address("sent");
-    faultstore_rule *gate = inside_hold(r->base, FAULT_PUT, &sent);
+    blob_faultstore_rule *gate = inside_hold(r->base, BLOB_FAULT_PUT, &sent);
     wbrig_call waiting;
 
     r->options.buffer_blobs_max = 2;
     wbrig_start(r);
     park(r, "parked");
     wbrig_put(r, "sent");
-    faultstore_wait_held(gate, 1);
+    blob_faultstore_wait_held(gate, 1);
     inside_put(&waiting, r, NULL, "waiting");
     inside_until_room_waiters(r->w, 1);
-    faultstore_lift(gate);
+    blob_faultstore_lift(gate);
     test_ok(wbrig_end(&waiting));
 }
 
@@ -340,6 +359,7 @@ int main(void)
         TEST(a_put_written_through_is_in_the_base_at_once),
         TEST(a_put_written_through_may_find_it_there),
         TEST(a_put_written_through_that_fails_has_the_bases_status),
+        TEST(a_put_written_through_to_a_base_that_contradicts_itself_fails),
         TEST(a_put_written_through_ends_with_its_context),
         TEST(two_puts_written_through_of_one_key_take_turns),
         TEST(a_delete_of_a_key_that_is_being_written_through_comes_after_it),

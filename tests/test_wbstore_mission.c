@@ -38,31 +38,31 @@ static void cas_put_asks_the_base_for_the_address(void **state)
 static void cas_put_stores_in_the_buffer_only(void **state)
 {
     wbrig *r = *state;
-    faultstore_rule *gate = faultstore_hold(r->base, FAULT_PUT, NULL, FAULT_BEFORE);
+    blob_faultstore_rule *gate = blob_faultstore_hold(r->base, BLOB_FAULT_PUT, NULL, BLOB_FAULT_BEFORE);
     blob_address a;
 
     wbrig_start(r);
     a = wbrig_put(r, "bytes"); /* returns while the base is shut */
     test_expect(r->buf_mem, blob_address_key(&a), "bytes");
-    faultstore_wait_held(gate, 1); /* the writer's, in the background */
+    blob_faultstore_wait_held(gate, 1); /* the writer's, in the background */
     assert_false(wbrig_in_base(r, &a));
-    assert_int_equal(faultstore_count(r->base, FAULT_CAS_PUT).in_flight_max, 0);
-    assert_int_equal(faultstore_count(r->base, FAULT_PUT).in_flight_max, 1);
+    assert_int_equal(blob_faultstore_count(r->base, BLOB_FAULT_CAS_PUT).in_flight_max, 0);
+    assert_int_equal(blob_faultstore_count(r->base, BLOB_FAULT_PUT).in_flight_max, 1);
 }
 
 static void the_writer_carries_it_to_the_base_and_then_removes_it_from_the_buffer(void **state)
 {
     wbrig *r = *state;
-    faultstore_rule *stored = faultstore_hold(r->base, FAULT_PUT, NULL, FAULT_AFTER);
+    blob_faultstore_rule *stored = blob_faultstore_hold(r->base, BLOB_FAULT_PUT, NULL, BLOB_FAULT_AFTER);
     blob_address a;
 
     wbrig_start(r);
     a = wbrig_put(r, "bytes");
-    faultstore_wait_held(stored, 1);
+    blob_faultstore_wait_held(stored, 1);
     assert_true(wbrig_in_base(r, &a));
     assert_true(wbrig_in_buffer(r, &a)); /* until the base has said so */
-    faultstore_lift(stored);
-    faultstore_wait_calls(r->buf, FAULT_DELETE, 1); /* nobody asked for it: no sync, no further put */
+    blob_faultstore_lift(stored);
+    blob_faultstore_wait_calls(r->buf, BLOB_FAULT_DELETE, 1); /* nobody asked for it: no sync, no further put */
     assert_false(wbrig_in_buffer(r, &a));
     test_expect(r->base_mem, blob_address_key(&a), "bytes");
 }
@@ -78,8 +78,9 @@ static void the_address_is_told_also_when_storing_failed(void **state)
     r->options.when_full = WBSTORE_FULL_FAIL;
     wbrig_start(r);
     for (size_t i = 0; i < sizeof statuses / sizeof *statuses; i++) {
-        faultstore_fail(r->buf, FAULT_PUT, statuses[i], 1);
-        a.size = ticket = 77;
+        blob_faultstore_fail(r->buf, BLOB_FAULT_PUT, statuses[i], 1);
+        a.size = 77;
+        ticket = 77;
         test_status(wbstore_cas_put_ticket(r->w, NULL, "bytes", 5, &a, &ticket),
                     statuses[i] == -ENOSPC ? BLOB_FULL : statuses[i]);
         assert_int_equal(blob_key_compare(blob_address_key(&a), blob_address_key(&expected)), 0);
@@ -99,10 +100,10 @@ static void where_the_base_cannot_address_nothing_is_stored(void **state)
     blob_address a = {.size = 77};
 
     wbrig_start(r);
-    faultstore_fail(r->base, FAULT_CAS_KEY, -EIO, 1);
+    blob_faultstore_fail(r->base, BLOB_FAULT_CAS_KEY, -EIO, 1);
     test_status(wbstore_cas_put(r->w, NULL, "bytes", 5, &a), -EIO);
     assert_int_equal(a.size, 0);
-    assert_int_equal(faultstore_count(r->buf, FAULT_PUT).calls, 0);
+    assert_int_equal(blob_faultstore_count(r->buf, BLOB_FAULT_PUT).calls, 0);
 }
 
 static void a_put_needs_neither_address_nor_ticket(void **state)
@@ -135,41 +136,42 @@ static void expect_blob(wbstore *w, blob_key key, const char *text)
 static void get_and_size_of_what_the_buffer_has_ask_the_buffer_only(void **state)
 {
     wbrig *r = *state;
-    faultstore_rule *gate = faultstore_hold(r->base, FAULT_PUT, NULL, FAULT_BEFORE);
+    blob_faultstore_rule *gate = blob_faultstore_hold(r->base, BLOB_FAULT_PUT, NULL, BLOB_FAULT_BEFORE);
     uint64_t gets, sizes;
     blob_address a;
 
     wbrig_start(r);
     a = wbrig_put(r, "bytes");
-    faultstore_wait_held(gate, 1);
-    gets = faultstore_count(r->buf, FAULT_GET).calls; /* not any call: the housekeeper's listing may come at any time */
-    sizes = faultstore_count(r->buf, FAULT_SIZE).calls;
+    blob_faultstore_wait_held(gate, 1);
+    gets = blob_faultstore_count(r->buf, BLOB_FAULT_GET)
+               .calls; /* not any call: the housekeeper's listing may come at any time */
+    sizes = blob_faultstore_count(r->buf, BLOB_FAULT_SIZE).calls;
     for (int i = 0; i < 10; i++)
         expect_blob(r->w, blob_address_key(&a), "bytes");
-    assert_int_equal(faultstore_count(r->base, FAULT_GET).calls, 0);
-    assert_int_equal(faultstore_count(r->base, FAULT_SIZE).calls, 0);
-    assert_int_equal(faultstore_count(r->buf, FAULT_GET).calls - gets, 10); /* and that once each */
-    assert_int_equal(faultstore_count(r->buf, FAULT_SIZE).calls - sizes, 10);
+    assert_int_equal(blob_faultstore_count(r->base, BLOB_FAULT_GET).calls, 0);
+    assert_int_equal(blob_faultstore_count(r->base, BLOB_FAULT_SIZE).calls, 0);
+    assert_int_equal(blob_faultstore_count(r->buf, BLOB_FAULT_GET).calls - gets, 10); /* and that once each */
+    assert_int_equal(blob_faultstore_count(r->buf, BLOB_FAULT_SIZE).calls - sizes, 10);
 }
 
 static void get_and_size_of_what_the_buffer_has_not_ask_the_base(void **state)
 {
     wbrig *r = *state;
     blob_key key = test_key("in the base");
-    faultstore_call call;
+    blob_faultstore_call call;
     uint64_t size;
     blob *b;
 
     test_put(r->base_mem, key, "base bytes");
-    faultstore_share_ticks(r->buf, r->base);
+    blob_faultstore_share_ticks(r->buf, r->base);
     wbrig_start(r);
-    faultstore_wait_calls(r->buf, FAULT_LIST, 1);
+    blob_faultstore_wait_calls(r->buf, BLOB_FAULT_LIST, 1);
     expect_blob(r->w, key, "base bytes");
-    assert_int_equal(faultstore_count_key(r->buf, FAULT_GET | FAULT_SIZE, key), 2);
-    assert_int_equal(faultstore_count_key(r->base, FAULT_GET | FAULT_SIZE, key), 2);
-    assert_true(faultstore_history(r->buf, faultstore_history_size(r->buf) - 1, &call));
+    assert_int_equal(blob_faultstore_count_key(r->buf, BLOB_FAULT_GET | BLOB_FAULT_SIZE, key), 2);
+    assert_int_equal(blob_faultstore_count_key(r->base, BLOB_FAULT_GET | BLOB_FAULT_SIZE, key), 2);
+    assert_true(blob_faultstore_history(r->buf, blob_faultstore_history_size(r->buf) - 1, &call));
     uint64_t buffer_ended = call.ended;
-    assert_true(faultstore_history(r->base, faultstore_history_size(r->base) - 1, &call));
+    assert_true(blob_faultstore_history(r->base, blob_faultstore_history_size(r->base) - 1, &call));
     assert_true(buffer_ended < call.begun);
 
     test_status(wbstore_get(r->w, NULL, test_key("nowhere"), &b), BLOB_NOT_FOUND);
@@ -183,12 +185,12 @@ static void where_both_have_it_the_buffer_answers(void **state)
     wbrig *r = *state;
     blob_key key = test_key("in both");
 
-    faultstore_hold(r->base, FAULT_PUT, NULL, FAULT_BEFORE);
+    blob_faultstore_hold(r->base, BLOB_FAULT_PUT, NULL, BLOB_FAULT_BEFORE);
     test_put(r->base_mem, key, "old");
     test_put(r->buf_mem, key, "buffered");
     wbrig_start(r);
     expect_blob(r->w, key, "buffered");
-    assert_int_equal(faultstore_count(r->base, FAULT_GET).calls, 0);
+    assert_int_equal(blob_faultstore_count(r->base, BLOB_FAULT_GET).calls, 0);
 }
 
 /* ---- resume -------------------------------------------------------------------------------------------------- */
@@ -201,7 +203,7 @@ static void what_the_buffer_held_at_the_start_is_sent_with_no_call_to_ask_for_it
     for (size_t i = 0; i < 3; i++)
         wbrig_buffer(r, texts[i]);
     wbrig_start(r);
-    faultstore_wait_calls(r->buf, FAULT_DELETE, 3);
+    blob_faultstore_wait_calls(r->buf, BLOB_FAULT_DELETE, 3);
     assert_int_equal(test_len(r->buf_mem), 0);
     for (size_t i = 0; i < 3; i++) {
         blob_address a = wbrig_address(texts[i]);
@@ -214,21 +216,21 @@ static void what_the_buffer_held_at_the_start_is_sent_with_no_call_to_ask_for_it
 static void the_next_wrapper_carries_on_where_the_last_one_stopped(void **state)
 {
     wbrig *r = *state;
-    faultstore_rule *gate = faultstore_hold(r->base, FAULT_PUT, NULL, FAULT_BEFORE);
+    blob_faultstore_rule *gate = blob_faultstore_hold(r->base, BLOB_FAULT_PUT, NULL, BLOB_FAULT_BEFORE);
 
     r->options.writers_max = 2;
     wbrig_start(r);
     for (unsigned n = 0; n < 10; n++)
         wbrig_put_number(r, n);
-    faultstore_wait_held(gate, 2);
-    faultstore_release(gate, 1);
-    faultstore_wait_calls(r->buf, FAULT_DELETE, 1);
+    blob_faultstore_wait_held(gate, 2);
+    blob_faultstore_release(gate, 1);
+    blob_faultstore_wait_calls(r->buf, BLOB_FAULT_DELETE, 1);
     wbrig_stop(r);
     assert_int_equal(test_len(r->base_mem), 1);
     assert_int_equal(test_len(r->buf_mem), 9);
-    faultstore_lift(gate);
+    blob_faultstore_lift(gate);
     wbrig_start(r);
-    faultstore_wait_calls(r->buf, FAULT_DELETE, 10);
+    blob_faultstore_wait_calls(r->buf, BLOB_FAULT_DELETE, 10);
     assert_int_equal(test_len(r->base_mem), 10);
     assert_int_equal(test_len(r->buf_mem), 0);
 }
@@ -240,15 +242,15 @@ static void buffer_returns_the_buffer(void **state)
     wbrig *r = *state;
 
     wbrig_start(r);
-    assert_ptr_equal(wbstore_buffer(r->w), faultstore_store(r->buf));
+    assert_ptr_equal(wbstore_buffer(r->w), blob_faultstore_store(r->buf));
     test_ok(wbstore_close(r->w, NULL));
-    assert_ptr_equal(wbstore_buffer(r->w), faultstore_store(r->buf));
+    assert_ptr_equal(wbstore_buffer(r->w), blob_faultstore_store(r->buf));
 }
 
 static void sync_returns_when_the_base_has_everything_and_not_before(void **state)
 {
     wbrig *r = *state;
-    faultstore_rule *gate = faultstore_hold(r->base, FAULT_PUT, NULL, FAULT_BEFORE);
+    blob_faultstore_rule *gate = blob_faultstore_hold(r->base, BLOB_FAULT_PUT, NULL, BLOB_FAULT_BEFORE);
     wbrig_call sync = {.call = wbrig_call_sync};
     blob_ctx *soon;
 
@@ -256,13 +258,13 @@ static void sync_returns_when_the_base_has_everything_and_not_before(void **stat
     sync.w = r->w;
     for (unsigned n = 0; n < 5; n++)
         wbrig_put_number(r, n);
-    faultstore_release(gate, 4);
-    faultstore_wait_calls(r->buf, FAULT_DELETE, 4);
+    blob_faultstore_release(gate, 4);
+    blob_faultstore_wait_calls(r->buf, BLOB_FAULT_DELETE, 4);
     test_ok(blob_ctx_new_timeout(&soon, NULL, 20));
     test_status(wbstore_sync(r->w, soon), -ETIMEDOUT);
     blob_ctx_free(soon);
     wbrig_begin_asleep(&sync);
-    faultstore_release(gate, 1);
+    blob_faultstore_release(gate, 1);
     assert_int_equal(wbrig_end(&sync), 0);
     assert_int_equal(test_len(r->base_mem), 5);
     assert_int_equal(test_len(r->buf_mem), 0);
@@ -286,7 +288,7 @@ static void rescan_takes_up_what_somebody_else_put_into_the_buffer(void **state)
 {
     wbrig *r = *state;
 
-    faultstore_hold(r->base, FAULT_PUT, NULL, FAULT_BEFORE);
+    blob_faultstore_hold(r->base, BLOB_FAULT_PUT, NULL, BLOB_FAULT_BEFORE);
     wbrig_start(r);
     test_ok(wbstore_sync(r->w, NULL)); /* the start's own listing is over */
     wbrig_put(r, "our own");           /* pending, so that no sync would look */
@@ -295,7 +297,7 @@ static void rescan_takes_up_what_somebody_else_put_into_the_buffer(void **state)
     assert_int_equal(wbrig_stats(r).pending_blobs, 2);
     test_ok(wbstore_rescan(r->w, NULL));
     assert_int_equal(wbrig_stats(r).pending_blobs, 2); /* nothing twice */
-    faultstore_clear(r->base);
+    blob_faultstore_clear(r->base);
     test_ok(wbstore_sync(r->w, NULL));
     assert_int_equal(test_len(r->base_mem), 2);
 }
@@ -303,14 +305,14 @@ static void rescan_takes_up_what_somebody_else_put_into_the_buffer(void **state)
 static void close_leaves_in_the_buffer_what_was_not_sent(void **state)
 {
     wbrig *r = *state;
-    faultstore_rule *gate = faultstore_hold(r->base, FAULT_PUT, NULL, FAULT_BEFORE);
+    blob_faultstore_rule *gate = blob_faultstore_hold(r->base, BLOB_FAULT_PUT, NULL, BLOB_FAULT_BEFORE);
 
     wbrig_start(r);
     for (unsigned n = 0; n < 20; n++)
         wbrig_put_number(r, n);
-    faultstore_wait_held(gate, 1);
+    blob_faultstore_wait_held(gate, 1);
     test_ok(wbstore_close(r->w, NULL)); /* with the gate shut: attempts under way are called off */
-    assert_int_equal(faultstore_count(r->base, FAULT_PUT).in_flight, 0);
+    assert_int_equal(blob_faultstore_count(r->base, BLOB_FAULT_PUT).in_flight, 0);
     assert_int_equal(test_len(r->buf_mem), 20);
     assert_int_equal(test_len(r->base_mem), 0);
     wbrig_expect_closed(r->w);
@@ -321,21 +323,22 @@ static void close_leaves_in_the_buffer_what_was_not_sent(void **state)
 static void close_ends_with_its_context_and_can_be_called_again(void **state)
 {
     wbrig *r = *state;
-    faultstore_rule *gate = faultstore_add(
-        r->base, &(faultstore_fault){.ops = FAULT_PUT, .action = FAULT_HOLD, .ignore_ctx = true, .count = 1});
+    blob_faultstore_rule *gate = blob_faultstore_add(
+        r->base,
+        &(blob_faultstore_fault){.ops = BLOB_FAULT_PUT, .action = BLOB_FAULT_HOLD, .ignore_ctx = true, .count = 1});
     blob_ctx *soon, *cancelled;
     blob_address a;
 
     wbrig_start(r);
     a = wbrig_put(r, "not to be stopped");
-    faultstore_wait_held(gate, 1);
+    blob_faultstore_wait_held(gate, 1);
     test_ok(blob_ctx_new_timeout(&soon, NULL, 20));
     test_ok(blob_ctx_new(&cancelled, NULL));
     test_status(wbstore_close(r->w, soon), -ETIMEDOUT);
     test_status(wbstore_sync(r->w, NULL), BLOB_CLOSED); /* closed it is all the same */
     blob_ctx_cancel(cancelled);
     test_status(wbstore_close(r->w, cancelled), -ECANCELED);
-    faultstore_lift(gate);
+    blob_faultstore_lift(gate);
     test_ok(wbstore_close(r->w, NULL));
     test_ok(wbstore_close(r->w, cancelled)); /* over: nothing to wait for */
     wbrig_expect_closed(r->w);

@@ -1,5 +1,6 @@
 /* test_wbstore_moving.c - blobs on their way: a reader finds each at every step of it, a sync wakes when it has arrived, and
  * whoever ends the wrapper in the middle loses none. Steps by gates first, then many rounds of threads at once. */
+#include "blob/blob.h"
 #include "wbrig.h"
 
 #include <errno.h>
@@ -24,26 +25,26 @@ static void a_blob_is_readable_at_every_step_of_its_way(void **state)
     static const struct {
         bool base;
         unsigned op;
-        faultstore_when when;
+        blob_faultstore_when when;
     } steps[] = {
-        {true, FAULT_PUT, FAULT_BEFORE},
-        {true, FAULT_PUT, FAULT_AFTER},
-        {false, FAULT_DELETE, FAULT_BEFORE},
-        {false, FAULT_DELETE, FAULT_AFTER},
+        {true, BLOB_FAULT_PUT, BLOB_FAULT_BEFORE},
+        {true, BLOB_FAULT_PUT, BLOB_FAULT_AFTER},
+        {false, BLOB_FAULT_DELETE, BLOB_FAULT_BEFORE},
+        {false, BLOB_FAULT_DELETE, BLOB_FAULT_AFTER},
     };
     wbrig *r = *state;
-    faultstore_rule *gates[4];
+    blob_faultstore_rule *gates[4];
     blob_address a;
 
     for (size_t i = 0; i < 4; i++)
-        gates[i] = faultstore_hold(steps[i].base ? r->base : r->buf, steps[i].op, NULL, steps[i].when);
+        gates[i] = blob_faultstore_hold(steps[i].base ? r->base : r->buf, steps[i].op, NULL, steps[i].when);
     wbrig_start(r);
     a = wbrig_put(r, "on its way");
     for (size_t i = 0; i < 4; i++) {
         expect_readable(r, &a, "on its way");
-        faultstore_wait_held(gates[i], 1);
+        blob_faultstore_wait_held(gates[i], 1);
         expect_readable(r, &a, "on its way");
-        faultstore_lift(gates[i]);
+        blob_faultstore_lift(gates[i]);
     }
     test_ok(wbstore_sync(r->w, NULL));
     expect_readable(r, &a, "on its way");
@@ -53,25 +54,27 @@ static void a_blob_is_readable_at_every_step_of_its_way(void **state)
 static void a_read_that_began_before_the_move_and_looks_after_it_finds_the_blob(void **state)
 {
     wbrig *r = *state;
-    faultstore_rule *arriving = faultstore_hold(r->base, FAULT_PUT, NULL, FAULT_BEFORE), *reading;
+    blob_faultstore_rule *arriving = blob_faultstore_hold(r->base, BLOB_FAULT_PUT, NULL, BLOB_FAULT_BEFORE), *reading;
     wbrig_call reads[2] = {{.call = wbrig_call_get}, {.call = wbrig_call_size}};
     blob_address a;
 
     wbrig_start(r);
     a = wbrig_put(r, "bytes");
-    faultstore_wait_held(arriving, 1); /* the writer has read the buffer */
-    reading = faultstore_hold(r->buf, FAULT_GET | FAULT_SIZE, NULL, FAULT_BEFORE);
+    blob_faultstore_wait_held(arriving, 1); /* the writer has read the buffer */
+    reading = blob_faultstore_hold(r->buf, BLOB_FAULT_GET | BLOB_FAULT_SIZE, NULL, BLOB_FAULT_BEFORE);
     for (size_t i = 0; i < 2; i++) {
         reads[i].w = r->w;
         reads[i].key = blob_address_key(&a);
         wbrig_begin(&reads[i]);
     }
-    faultstore_wait_held(reading, 2);
-    assert_int_equal(faultstore_count(r->base, FAULT_GET).calls + faultstore_count(r->base, FAULT_SIZE).calls, 0);
-    faultstore_lift(arriving);
+    blob_faultstore_wait_held(reading, 2);
+    assert_int_equal(blob_faultstore_count(r->base, BLOB_FAULT_GET).calls +
+                         blob_faultstore_count(r->base, BLOB_FAULT_SIZE).calls,
+                     0);
+    blob_faultstore_lift(arriving);
     test_ok(wbstore_sync(r->w, NULL));
     assert_false(wbrig_in_buffer(r, &a));
-    faultstore_lift(reading);
+    blob_faultstore_lift(reading);
     for (size_t i = 0; i < 2; i++)
         test_ok(wbrig_end(&reads[i]));
 }
@@ -79,19 +82,46 @@ static void a_read_that_began_before_the_move_and_looks_after_it_finds_the_blob(
 static void a_blob_that_a_reader_holds_stays_whole_when_it_leaves_the_buffer(void **state)
 {
     wbrig *r = *state;
-    faultstore_rule *gate = faultstore_hold(r->base, FAULT_PUT, NULL, FAULT_BEFORE);
+    blob_faultstore_rule *gate = blob_faultstore_hold(r->base, BLOB_FAULT_PUT, NULL, BLOB_FAULT_BEFORE);
     blob_address a;
     blob *b;
 
     wbrig_start(r);
     a = wbrig_put(r, "held by a reader");
     test_ok(wbstore_get(r->w, NULL, blob_address_key(&a), &b));
-    faultstore_lift(gate);
+    blob_faultstore_lift(gate);
     test_ok(wbstore_sync(r->w, NULL));
     wbrig_stop(r);
     assert_int_equal(b->size, 16);
     assert_memory_equal(b->data, "held by a reader", 16);
     blob_unref(b);
+}
+
+/* White box: how many hold it. A hold too many is memory that nobody gives back. */
+static unsigned holds_on(const blob *b)
+{
+    return atomic_load(&((const wb_blob_body *)(const void *)b)->refs);
+}
+
+static void an_upload_lets_go_of_the_bytes_it_has_read(void **state)
+{
+    wbrig *r = *state;
+    blob_address a = wbrig_address("held here"), corrupt = wbrig_address("held here too");
+    blob *b, *never_sent;
+
+    wbrig_buffer(r, "held here");
+    test_put(r->buf_mem, blob_address_key(&corrupt), "other bytes");
+    test_ok(blob_store_get(r->buf_mem, NULL, blob_address_key(&a), &b));
+    test_ok(blob_store_get(r->buf_mem, NULL, blob_address_key(&corrupt), &never_sent));
+    blob_faultstore_fail(r->base, BLOB_FAULT_PUT, BLOB_UNAVAILABLE, 1);
+    wbrig_start(r);
+    test_status(wbstore_sync(r->w, NULL), BLOB_CORRUPT);
+    wbrig_stop(r);
+    assert_true(wbrig_in_base(r, &a));
+    assert_int_equal(holds_on(b), 1); /* ours alone: the buffer has let go of it too */
+    assert_int_equal(holds_on(never_sent), 2);
+    blob_unref(b);
+    blob_unref(never_sent);
 }
 
 /* ---- threads ------------------------------------------------------------------------------------------------- */
@@ -142,8 +172,8 @@ static void no_sync_or_wait_misses_its_wake_up(void **state)
     wbrig *r = *state;
     race c = {.r = r, .rounds = WBRIG_SLOW ? 500 : 1500};
 
-    faultstore_keep_history(r->base, false);
-    faultstore_keep_history(r->buf, false);
+    blob_faultstore_keep_history(r->base, false);
+    blob_faultstore_keep_history(r->buf, false);
     wbrig_start(r);
     test_threads_run(4, put_and_sync, &c);
     assert_int_equal(atomic_load(&c.failures), 0);
@@ -157,7 +187,8 @@ static void no_sync_misses_its_wake_up_while_the_base_fails_now_and_then(void **
     race c = {.r = r, .rounds = WBRIG_SLOW ? 100 : 200};
 
     r->options.retry_max_ms = 1;
-    faultstore_add(r->base, &(faultstore_fault){.ops = FAULT_PUT, .status = BLOB_UNAVAILABLE, .every = 3});
+    blob_faultstore_add(r->base,
+                        &(blob_faultstore_fault){.ops = BLOB_FAULT_PUT, .status = BLOB_UNAVAILABLE, .every = 3});
     wbrig_start(r);
     test_threads_run(4, put_and_sync, &c);
     assert_int_equal(atomic_load(&c.failures), 0);
@@ -217,8 +248,8 @@ static void no_read_misses_a_blob_that_is_being_moved(void **state)
     wbrig *r = *state;
     race c = {.r = r, .rounds = WBRIG_SLOW ? 2500 : 5000, .readers = READERS};
 
-    faultstore_keep_history(r->base, false);
-    faultstore_keep_history(r->buf, false);
+    blob_faultstore_keep_history(r->base, false);
+    blob_faultstore_keep_history(r->buf, false);
     r->options.buffer_blobs_max = 40; /* what is read is near the place where they move */
     r->options.writers_max = 4;
     wbrig_start(r);
@@ -245,10 +276,10 @@ static void no_listing_misses_a_blob_that_is_being_moved(void **state)
     r->options.unified_view = 1;
     wbrig_start(r);
     for (unsigned round = 1; round <= rounds; round++) {
-        faultstore_rule *gate = faultstore_hold(r->base, FAULT_PUT, NULL, FAULT_BEFORE);
+        blob_faultstore_rule *gate = blob_faultstore_hold(r->base, BLOB_FAULT_PUT, NULL, BLOB_FAULT_BEFORE);
         for (unsigned n = 0; n < BLOBS; n++)
             wbrig_put_number(r, round * BLOBS + n);
-        faultstore_lift(gate);
+        blob_faultstore_lift(gate);
         do {
             unsigned count = 0;
             uint64_t len;
@@ -296,7 +327,7 @@ static void whatever_ends_the_wrapper_every_put_that_returned_is_in_buffer_or_ba
         c.r = r = *state;
         wbrig_start(r);
         test_thread_start(&putters, run_putters, &c);
-        faultstore_wait_calls(r->base, FAULT_PUT, 1 + round * 7);
+        blob_faultstore_wait_calls(r->base, BLOB_FAULT_PUT, 1 + round * 7);
         if (round % 2 == 0)
             test_ok(wbstore_close(r->w, NULL));
         else
@@ -322,6 +353,7 @@ int main(void)
         TEST(a_blob_is_readable_at_every_step_of_its_way),
         TEST(a_read_that_began_before_the_move_and_looks_after_it_finds_the_blob),
         TEST(a_blob_that_a_reader_holds_stays_whole_when_it_leaves_the_buffer),
+        TEST(an_upload_lets_go_of_the_bytes_it_has_read),
         TEST(no_sync_or_wait_misses_its_wake_up),
         TEST(no_sync_misses_its_wake_up_while_the_base_fails_now_and_then),
         TEST(no_read_misses_a_blob_that_is_being_moved),

@@ -26,13 +26,13 @@ static void new_refuses_stores_that_are_missing(void **state)
     wbrig *r = *state;
     blob_store no_ops = {.ops = NULL};
 
-    refuses(r, NULL, faultstore_store(r->buf), NULL, -EINVAL);
-    refuses(r, faultstore_store(r->base), NULL, NULL, -EINVAL);
+    refuses(r, NULL, blob_faultstore_store(r->buf), NULL, -EINVAL);
+    refuses(r, blob_faultstore_store(r->base), NULL, NULL, -EINVAL);
     refuses(r, NULL, NULL, NULL, -EINVAL);
-    refuses(r, &no_ops, faultstore_store(r->buf), NULL, -EINVAL);
-    refuses(r, faultstore_store(r->base), &no_ops, NULL, -EINVAL);
-    test_status(wbstore_new(NULL, NULL, faultstore_store(r->base), faultstore_store(r->buf), NULL), -EINVAL);
-    assert_int_equal(faultstore_count(r->buf, FAULT_ANY).calls, 0);
+    refuses(r, &no_ops, blob_faultstore_store(r->buf), NULL, -EINVAL);
+    refuses(r, blob_faultstore_store(r->base), &no_ops, NULL, -EINVAL);
+    test_status(wbstore_new(NULL, NULL, blob_faultstore_store(r->base), blob_faultstore_store(r->buf), NULL), -EINVAL);
+    assert_int_equal(blob_faultstore_count(r->buf, BLOB_FAULT_ANY).calls, 0);
 }
 
 static void new_refuses_one_store_as_base_and_buffer(void **state)
@@ -64,8 +64,8 @@ static void new_passes_on_why_a_base_cannot_address(void **state)
 {
     wbrig *r = *state;
 
-    faultstore_fail(r->base, FAULT_CAS_KEY, -EIO, 1);
-    refuses(r, faultstore_store(r->base), faultstore_store(r->buf), NULL, -EIO);
+    blob_faultstore_fail(r->base, BLOB_FAULT_CAS_KEY, -EIO, 1);
+    refuses(r, blob_faultstore_store(r->base), blob_faultstore_store(r->buf), NULL, -EIO);
 }
 
 /* ---- options ------------------------------------------------------------------------------------------------- */
@@ -81,6 +81,7 @@ static void new_refuses_options_that_make_no_sense(void **state)
         bad[i] = good;
     bad[count++].struct_size = 0;
     bad[count++].struct_size = sizeof(size_t) - 1;
+    bad[count++].struct_size = SIZE_MAX;
     bad[count++].when_full = (wbstore_when_full)(WBSTORE_FULL_WRITE_THROUGH + 1);
     bad[count++].when_full = (wbstore_when_full)(-1);
     bad[count++].attempt_timeout_ms = -1;
@@ -92,7 +93,7 @@ static void new_refuses_options_that_make_no_sense(void **state)
     bad[count++].unified_view = UINT_MAX;
     bad[count++].writer_stack_bytes = 1;
     for (size_t i = 0; i < count; i++)
-        refuses(r, faultstore_store(r->base), faultstore_store(r->buf), &bad[i], -EINVAL);
+        refuses(r, blob_faultstore_store(r->base), blob_faultstore_store(r->buf), &bad[i], -EINVAL);
 }
 
 /* Makes a wrapper that works, and frees it. */
@@ -100,7 +101,7 @@ static void takes(wbrig *r, const wbstore_options *options)
 {
     wbstore *w;
 
-    test_ok(wbstore_new(&w, r->ctx, faultstore_store(r->base), faultstore_store(r->buf), options));
+    test_ok(wbstore_new(&w, r->ctx, blob_faultstore_store(r->base), blob_faultstore_store(r->buf), options));
     test_ok(wbstore_cas_put(w, NULL, "x", 1, NULL));
     test_ok(wbstore_sync(w, NULL));
     wbstore_free(w);
@@ -142,7 +143,7 @@ static void new_refuses_an_option_that_it_does_not_know_and_that_asks_for_someth
     takes(r, &o.known);
     for (size_t i = 0; i < sizeof o.unknown; i++) {
         o.unknown[i] = 1;
-        refuses(r, faultstore_store(r->base), faultstore_store(r->buf), &o.known, -EINVAL);
+        refuses(r, blob_faultstore_store(r->base), blob_faultstore_store(r->buf), &o.known, -EINVAL);
         o.unknown[i] = 0;
     }
 }
@@ -169,29 +170,29 @@ static void new_refuses_a_context_that_has_ended(void **state)
 
     test_ok(blob_ctx_new_timeout(&late, NULL, 0));
     r->ctx = late;
-    refuses(r, faultstore_store(r->base), faultstore_store(r->buf), NULL, -ETIMEDOUT);
+    refuses(r, blob_faultstore_store(r->base), blob_faultstore_store(r->buf), NULL, -ETIMEDOUT);
     r->ctx = outer;
     blob_ctx_free(late);
     blob_ctx_cancel(r->ctx);
-    refuses(r, faultstore_store(r->base), faultstore_store(r->buf), NULL, -ECANCELED);
+    refuses(r, blob_faultstore_store(r->base), blob_faultstore_store(r->buf), NULL, -ECANCELED);
 }
 
 /* The blob is at the base's gate; whatever ends the wrapper must call it off there. */
-static faultstore_rule *one_blob_at_the_gate(wbrig *r, blob_address *a)
+static blob_faultstore_rule *one_blob_at_the_gate(wbrig *r, blob_address *a)
 {
-    faultstore_rule *gate = faultstore_hold(r->base, FAULT_PUT, NULL, FAULT_BEFORE);
+    blob_faultstore_rule *gate = blob_faultstore_hold(r->base, BLOB_FAULT_PUT, NULL, BLOB_FAULT_BEFORE);
 
     wbrig_start(r);
     *a = wbrig_put(r, "at the gate");
-    faultstore_wait_held(gate, 1);
+    blob_faultstore_wait_held(gate, 1);
     return gate;
 }
 
-static void is_over_and_the_blob_in_the_buffer(wbrig *r, const blob_address *a, faultstore_rule *gate)
+static void is_over_and_the_blob_in_the_buffer(wbrig *r, const blob_address *a, blob_faultstore_rule *gate)
 {
     wbrig_expect_closed(r->w);
-    assert_int_equal(faultstore_held(gate), 0);
-    assert_int_equal(faultstore_count(r->base, FAULT_PUT).reached, 0);
+    assert_int_equal(blob_faultstore_held(gate), 0);
+    assert_int_equal(blob_faultstore_count(r->base, BLOB_FAULT_PUT).reached, 0);
     assert_true(wbrig_in_buffer(r, a));
     assert_false(wbrig_in_base(r, a));
     assert_int_equal(wbrig_stats(r).pending_blobs, 1);
@@ -202,13 +203,13 @@ static void cancelling_the_context_that_governs_stops_the_writer(void **state)
 {
     wbrig *r = *state;
     blob_address a;
-    faultstore_rule *gate = one_blob_at_the_gate(r, &a);
+    blob_faultstore_rule *gate = one_blob_at_the_gate(r, &a);
     wbrig_call sync = {.call = wbrig_call_sync, .w = r->w};
 
     wbrig_begin_asleep(&sync);
     blob_ctx_cancel(r->ctx);
     assert_int_equal(wbrig_end(&sync), BLOB_CLOSED);
-    faultstore_wait_calls(r->base, FAULT_PUT, 1); /* with the gate as it is */
+    blob_faultstore_wait_calls(r->base, BLOB_FAULT_PUT, 1); /* with the gate as it is */
     is_over_and_the_blob_in_the_buffer(r, &a, gate);
 }
 
@@ -216,13 +217,13 @@ static void the_deadline_of_the_context_that_governs_stops_the_writer(void **sta
 {
     wbrig *r = *state;
     blob_address a;
-    faultstore_rule *gate;
+    blob_faultstore_rule *gate;
 
     blob_ctx_free(r->ctx);
     test_ok(blob_ctx_new_timeout(&r->ctx, NULL, 1000));
     gate = one_blob_at_the_gate(r, &a);
     test_status(wbstore_sync(r->w, NULL), BLOB_CLOSED);
-    faultstore_wait_calls(r->base, FAULT_PUT, 1);
+    blob_faultstore_wait_calls(r->base, BLOB_FAULT_PUT, 1);
     is_over_and_the_blob_in_the_buffer(r, &a, gate);
 }
 
@@ -251,16 +252,16 @@ static void closing_a_wrapper_leaves_the_context_that_governs_alone(void **state
 static void new_does_not_wait_for_the_buffer_nor_the_base(void **state)
 {
     wbrig *r = *state;
-    faultstore_rule *listing = faultstore_hold(r->buf, FAULT_LIST, NULL, FAULT_BEFORE);
+    blob_faultstore_rule *listing = blob_faultstore_hold(r->buf, BLOB_FAULT_LIST, NULL, BLOB_FAULT_BEFORE);
     blob_address a;
 
     wbrig_buffer(r, "resumed");
     wbrig_start(r);
-    faultstore_wait_held(listing, 1);
+    blob_faultstore_wait_held(listing, 1);
     a = wbrig_put(r, "new"); /* goes on while the listing hangs */
-    faultstore_wait_calls(r->buf, FAULT_DELETE, 1);
+    blob_faultstore_wait_calls(r->buf, BLOB_FAULT_DELETE, 1);
     assert_true(wbrig_in_base(r, &a));
-    faultstore_lift(listing);
+    blob_faultstore_lift(listing);
     test_ok(wbstore_sync(r->w, NULL));
     a = wbrig_address("resumed");
     assert_true(wbrig_in_base(r, &a));

@@ -91,7 +91,7 @@ static void a_buffer_that_lists_a_key_that_cannot_be_is_an_error_and_harms_nothi
         blob_key key;
         odd.listed = i < 2 ? blob_key_of(bytes, sizes[i]) : blob_key_of(NULL, 7);
         r->options.unified_view = 1;
-        test_ok(wbstore_new(&w, NULL, faultstore_store(r->base), &odd.store, &r->options));
+        test_ok(wbstore_new(&w, NULL, blob_faultstore_store(r->base), &odd.store, &r->options));
         test_ok(wbstore_cas_put(w, NULL, "text", 4, &a)); /* what has a ticket goes its way */
         key = blob_address_key(&a);
         test_status(wbstore_rescan(w, NULL), -EIO);

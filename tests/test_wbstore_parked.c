@@ -12,8 +12,8 @@ static blob_address park(wbrig *r, const char *text, int status)
     blob_address a = wbrig_address(text);
     blob_key key = blob_address_key(&a);
 
-    faultstore_add(r->base,
-                   &(faultstore_fault){.ops = FAULT_PUT, .key = &key, .status = status, .text = text, .count = 1});
+    blob_faultstore_add(r->base, &(blob_faultstore_fault){
+                                     .ops = BLOB_FAULT_PUT, .key = &key, .status = status, .text = text, .count = 1});
     wbrig_put(r, text);
     inside_until_state(r->w, key, WBSTORE_PARKED);
     return a;
@@ -60,7 +60,7 @@ static void a_blob_that_the_base_will_never_take_is_parked(void **state)
         assert_int_equal(stats.pending_bytes, (i + 1) * strlen(text));
         test_expect(wbstore_as_store(r->w), blob_address_key(&a), text);
     }
-    assert_int_equal(faultstore_count(r->base, FAULT_PUT).calls, 2); /* and is left alone */
+    assert_int_equal(blob_faultstore_count(r->base, BLOB_FAULT_PUT).calls, 2); /* and is left alone */
 }
 
 static void corrupt_bytes_are_parked_and_never_published(void **state)
@@ -76,7 +76,7 @@ static void corrupt_bytes_are_parked_and_never_published(void **state)
     test_status(wbstore_sync(r->w, NULL), BLOB_CORRUPT);
     test_ok(wbstore_retry_parked(r->w));
     wbrig_wait_event(r, WBSTORE_EVENT_PARKED, 2);
-    assert_int_equal(faultstore_count_key(r->base, FAULT_PUT, blob_address_key(&a)), 0);
+    assert_int_equal(blob_faultstore_count_key(r->base, BLOB_FAULT_PUT, blob_address_key(&a)), 0);
     assert_true(wbrig_in_buffer(r, &a)); /* nor thrown away */
 }
 
@@ -85,12 +85,13 @@ static void bytes_that_rot_on_their_way_out_of_the_buffer_are_not_published(void
     wbrig *r = *state;
     blob_address a;
 
-    faultstore_add(r->buf,
-                   &(faultstore_fault){.ops = FAULT_GET, .action = FAULT_FLIP, .when = FAULT_AFTER, .count = 1});
+    blob_faultstore_add(r->buf,
+                        &(blob_faultstore_fault){
+                            .ops = BLOB_FAULT_GET, .action = BLOB_FAULT_FLIP, .when = BLOB_FAULT_AFTER, .count = 1});
     wbrig_start(r);
     a = wbrig_put(r, "text");
     test_status(wbstore_sync(r->w, NULL), BLOB_CORRUPT);
-    assert_int_equal(faultstore_count_key(r->base, FAULT_PUT, blob_address_key(&a)), 0);
+    assert_int_equal(blob_faultstore_count_key(r->base, BLOB_FAULT_PUT, blob_address_key(&a)), 0);
     test_ok(wbstore_retry_parked(r->w)); /* read again they are sound */
     test_ok(wbstore_sync(r->w, NULL));
     test_expect(r->base_mem, blob_address_key(&a), "text");
@@ -102,7 +103,7 @@ static void a_blob_that_the_buffer_calls_corrupt_is_parked(void **state)
     blob_address a = wbrig_address("text");
     inside_info info;
 
-    faultstore_fail(r->buf, FAULT_GET, BLOB_CORRUPT, 1);
+    blob_faultstore_fail(r->buf, BLOB_FAULT_GET, BLOB_CORRUPT, 1);
     wbrig_start(r);
     wbrig_put(r, "text");
     test_status(wbstore_sync(r->w, NULL), BLOB_CORRUPT);
@@ -159,22 +160,23 @@ static void a_sync_under_way_waits_for_the_rest_when_a_blob_is_parked(void **sta
 {
     wbrig *r = *state;
     blob_address rest = wbrig_address("the rest");
-    faultstore_rule *gate = inside_hold(r->base, FAULT_PUT, &rest), *reject;
+    blob_faultstore_rule *gate = inside_hold(r->base, BLOB_FAULT_PUT, &rest), *reject;
     wbrig_call sync;
 
-    reject = faultstore_add(
-        r->base, &(faultstore_fault){.ops = FAULT_PUT, .action = FAULT_HOLD, .status = BLOB_REJECTED, .count = 1});
+    reject = blob_faultstore_add(
+        r->base, &(blob_faultstore_fault){
+                     .ops = BLOB_FAULT_PUT, .action = BLOB_FAULT_HOLD, .status = BLOB_REJECTED, .count = 1});
     wbrig_start(r);
     wbrig_put(r, "parked");
-    faultstore_wait_held(reject, 1);
+    blob_faultstore_wait_held(reject, 1);
     wbrig_put(r, "the rest");
-    faultstore_wait_held(gate, 1);
+    blob_faultstore_wait_held(gate, 1);
     inside_sync(&sync, r, NULL);
     wbrig_until_waited(r->w);
-    faultstore_lift(reject);
+    blob_faultstore_lift(reject);
     wbrig_wait_event(r, WBSTORE_EVENT_PARKED, 1);
     wbrig_until_waited(r->w);
-    faultstore_lift(gate);
+    blob_faultstore_lift(gate);
     test_status(wbrig_end(&sync), BLOB_REJECTED);
     assert_true(wbrig_in_base(r, &rest));
 }
@@ -185,7 +187,7 @@ static void retry_parked_sends_them_all_oldest_first(void **state)
 {
     wbrig *r = *state;
     blob_address parked[4];
-    faultstore_call call;
+    blob_faultstore_call call;
     unsigned seen = 0;
     inside_info info;
 
@@ -201,9 +203,9 @@ static void retry_parked_sends_them_all_oldest_first(void **state)
     test_ok(wbstore_sync(r->w, NULL));
     assert_int_equal(inside_stats(r).parked, 0);
     assert_int_equal(inside_stats(r).retries, 4);
-    for (size_t i = 0; faultstore_history(r->base, i, &call); i++) {
+    for (size_t i = 0; blob_faultstore_history(r->base, i, &call); i++) {
         blob_key key = blob_key_of(call.key, call.key_size);
-        if (call.op != FAULT_PUT || call.status != 0 || seen == 4)
+        if (call.op != BLOB_FAULT_PUT || call.status != 0 || seen == 4)
             continue;
         for (unsigned j = seen; j < 4; j++)
             if (blob_key_compare(key, blob_address_key(&parked[j])) == 0)
@@ -220,7 +222,7 @@ static void a_blob_that_is_rejected_again_is_told_of_again(void **state)
     blob_address a = wbrig_address("text");
     inside_info info;
 
-    inside_fail(r->base, FAULT_PUT, &a, BLOB_REJECTED, 0);
+    inside_fail(r->base, BLOB_FAULT_PUT, &a, BLOB_REJECTED, 0);
     wbrig_start(r);
     wbrig_put(r, "text");
     for (unsigned i = 1; i <= 3; i++) {
@@ -266,16 +268,16 @@ static void a_put_of_a_corrupt_blob_replaces_its_bytes_and_frees_it(void **state
 {
     wbrig *r = *state;
     blob_address a = buffer_corrupt(r, "text");
-    faultstore_rule *gate;
+    blob_faultstore_rule *gate;
     wbstore_stats stats;
 
     wbrig_start(r);
     inside_until_state(r->w, blob_address_key(&a), WBSTORE_PARKED);
     assert_int_equal(inside_stats(r).pending_bytes, strlen("these bytes are others"));
-    gate = inside_hold(r->base, FAULT_PUT, &a);
+    gate = inside_hold(r->base, BLOB_FAULT_PUT, &a);
     wbrig_put(r, "text");
     assert_int_equal(inside_stats(r).pending_bytes, 4);
-    faultstore_lift(gate);
+    blob_faultstore_lift(gate);
     test_ok(wbstore_sync(r->w, NULL));
     test_expect(r->base_mem, blob_address_key(&a), "text");
     stats = inside_stats(r);
@@ -288,13 +290,13 @@ static void a_put_while_the_corrupt_bytes_are_looked_at_is_sent(void **state)
 {
     wbrig *r = *state;
     blob_address a = buffer_corrupt(r, "text");
-    faultstore_rule *gate =
-        faultstore_add(r->buf, &(faultstore_fault){.ops = FAULT_GET, .action = FAULT_HOLD, .when = FAULT_AFTER});
+    blob_faultstore_rule *gate = blob_faultstore_add(
+        r->buf, &(blob_faultstore_fault){.ops = BLOB_FAULT_GET, .action = BLOB_FAULT_HOLD, .when = BLOB_FAULT_AFTER});
 
     wbrig_start(r);
-    faultstore_wait_held(gate, 1);
+    blob_faultstore_wait_held(gate, 1);
     wbrig_put(r, "text");
-    faultstore_lift(gate);
+    blob_faultstore_lift(gate);
     test_ok(wbstore_sync(r->w, NULL));
     test_expect(r->base_mem, blob_address_key(&a), "text");
     assert_int_equal(wbrig_event_count(r, WBSTORE_EVENT_PARKED), 0);
@@ -305,20 +307,20 @@ static void a_put_of_a_resumed_blob_writes_its_bytes_over(void **state)
 {
     wbrig *r = *state;
     blob_address a = buffer_corrupt(r, "text"), other;
-    faultstore_rule *gate;
+    blob_faultstore_rule *gate;
 
     r->options.writers_max = 1;
     other = wbrig_address("the blocker");
-    gate = inside_hold(r->base, FAULT_PUT, &other);
-    faultstore_hold(r->buf, FAULT_LIST, NULL, FAULT_BEFORE);
+    gate = inside_hold(r->base, BLOB_FAULT_PUT, &other);
+    blob_faultstore_hold(r->buf, BLOB_FAULT_LIST, NULL, BLOB_FAULT_BEFORE);
     wbrig_start(r);
     wbrig_put(r, "the blocker");
-    faultstore_wait_held(gate, 1);
-    faultstore_clear(r->buf);
+    blob_faultstore_wait_held(gate, 1);
+    blob_faultstore_clear(r->buf);
     inside_until_state(r->w, blob_address_key(&a), WBSTORE_QUEUED);
     wbrig_put(r, "text");
     test_expect(r->buf_mem, blob_address_key(&a), "text");
-    faultstore_lift(gate);
+    blob_faultstore_lift(gate);
     test_ok(wbstore_sync(r->w, NULL));
     test_expect(r->base_mem, blob_address_key(&a), "text");
 }
@@ -328,14 +330,14 @@ static void a_put_while_a_resumed_blob_is_sent_leaves_nothing_behind(void **stat
 {
     wbrig *r = *state;
     blob_address a = wbrig_address("text");
-    faultstore_rule *gate = inside_hold(r->base, FAULT_PUT, &a);
+    blob_faultstore_rule *gate = inside_hold(r->base, BLOB_FAULT_PUT, &a);
     uint64_t ticket;
 
     wbrig_buffer(r, "text");
     wbrig_start(r);
-    faultstore_wait_held(gate, 1);
+    blob_faultstore_wait_held(gate, 1);
     ticket = wbrig_put_ticket(r, "text"); /* does not rely on what the last run left, and writes */
-    faultstore_lift(gate);
+    blob_faultstore_lift(gate);
     test_ok(wbstore_wait(r->w, NULL, ticket));
     assert_false(wbrig_in_buffer(r, &a));
     assert_true(wbrig_in_base(r, &a));
@@ -349,10 +351,10 @@ static void a_put_over_a_parked_blob_that_the_buffer_refuses_leaves_it_parked(vo
 
     wbrig_start(r);
     a = park(r, "text", BLOB_REJECTED);
-    faultstore_fail(r->buf, FAULT_PUT, BLOB_DENIED, 1);
+    blob_faultstore_fail(r->buf, BLOB_FAULT_PUT, BLOB_DENIED, 1);
     test_status(wbstore_cas_put(r->w, NULL, "text", 4, NULL), BLOB_DENIED);
     assert_int_equal(inside_state(r->w, blob_address_key(&a)), WBSTORE_PARKED);
-    faultstore_fail(r->buf, FAULT_PUT, -EIO, 1); /* this one may have been stored */
+    blob_faultstore_fail(r->buf, BLOB_FAULT_PUT, -EIO, 1); /* this one may have been stored */
     test_status(wbstore_cas_put(r->w, NULL, "text", 4, NULL), -EIO);
     test_ok(wbstore_sync(r->w, NULL));
     assert_true(wbrig_in_base(r, &a));

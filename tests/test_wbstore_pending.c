@@ -58,10 +58,10 @@ static void expect_seen(const seen *s, unsigned at, blob_key key, uint64_t size,
     assert_int_equal(b->info.text[0] != '\0', status != 0);
 }
 
-static void fail_for_long(faultstore *f, blob_key key)
+static void fail_for_long(blob_faultstore *f, blob_key key)
 {
-    faultstore_add(f,
-                   &(faultstore_fault){.ops = FAULT_PUT, .key = &key, .status = -EIO, .retry_after_ms = 3600 * 1000});
+    blob_faultstore_add(
+        f, &(blob_faultstore_fault){.ops = BLOB_FAULT_PUT, .key = &key, .status = -EIO, .retry_after_ms = 3600 * 1000});
 }
 
 /* ---- what it shows ----------------------------------------------------------------------------------------------------------- */
@@ -71,7 +71,7 @@ static void pending_blobs_are_shown_oldest_first_in_every_state(void **state)
     wbrig *r = *state;
     blob_address sending = wbrig_address("sending it"), queued;
     inside_staged waiting, parked;
-    faultstore_rule *gate;
+    blob_faultstore_rule *gate;
     seen *s;
 
     test_put(r->buf_mem, test_key("resumed"), "left behind");
@@ -81,15 +81,15 @@ static void pending_blobs_are_shown_oldest_first_in_every_state(void **state)
     inside_until_state(r->w, test_key("resumed"), WBSTORE_WAITING);
     parked = inside_stage(r, "parked", WBSTORE_PARKED);
     waiting = inside_stage(r, "waiting.", WBSTORE_WAITING);
-    gate = inside_hold(r->base, FAULT_PUT, &sending);
+    gate = inside_hold(r->base, BLOB_FAULT_PUT, &sending);
     wbrig_put(r, "sending it");
-    faultstore_wait_held(gate, 1);
+    blob_faultstore_wait_held(gate, 1);
     queued = wbrig_put(r, "queued");
     s = see_all(r);
     assert_int_equal(s->count, 5);
     expect_seen(s, 0, test_key("resumed"), 11, WBSTORE_WAITING, 1, -EIO);
     expect_seen(s, 1, blob_address_key(&parked.key), 6, WBSTORE_PARKED, 1, BLOB_REJECTED);
-    expect_seen(s, 2, blob_address_key(&waiting.key), 8, WBSTORE_WAITING, 1, BLOB_UNAVAILABLE);
+    expect_seen(s, 2, blob_address_key(&waiting.key), 8, WBSTORE_WAITING, 1, -EIO);
     assert_string_equal(s->blobs[2].info.text, "later");
     expect_seen(s, 3, blob_address_key(&sending), 10, WBSTORE_SENDING, 1, 0);
     expect_seen(s, 4, blob_address_key(&queued), 6, WBSTORE_QUEUED, 0, 0);
@@ -128,7 +128,7 @@ static void keys_of_every_length_are_shown_whole(void **state)
     for (size_t size = 0; size <= sizeof key; size++)
         test_put(r->buf_mem, blob_key_of(key, size), "x");
     r->options.no_verify = 1; /* one of them has an address's length */
-    faultstore_fail(r->base, FAULT_PUT, BLOB_REJECTED, 0);
+    blob_faultstore_fail(r->base, BLOB_FAULT_PUT, BLOB_REJECTED, 0);
     wbrig_start(r);
     test_status(wbstore_sync(r->w, NULL), BLOB_REJECTED);
     s = see_all(r);
@@ -159,14 +159,18 @@ static void the_callback_can_end_it(void **state)
         int verdict, result;
     } cases[] = {{BLOB_LIST_STOP, 0}, {-EIO, -EIO}, {BLOB_CLOSED, BLOB_CLOSED}, {2, -EINVAL}};
     wbrig *r = *state;
+    blob_error error;
 
-    faultstore_hold(r->base, FAULT_PUT, NULL, FAULT_BEFORE);
+    blob_faultstore_hold(r->base, BLOB_FAULT_PUT, NULL, BLOB_FAULT_BEFORE);
     wbrig_start(r);
     for (unsigned i = 0; i < 3; i++)
         wbrig_put_number(r, i);
     for (unsigned i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         verdict v = {.after = 2, .verdict = cases[i].verdict};
+        blob_fail(-EXDEV, 0, "an older reason");
         test_status(wbstore_pending(r->w, judge, &v), cases[i].result);
+        blob_last_error(&error);
+        assert_int_equal(error.status, cases[i].result != 0 ? cases[i].result : -EXDEV);
         assert_int_equal(v.calls, 2);
     }
 }
@@ -196,7 +200,7 @@ static void the_callback_may_work_on_what_it_is_shown(void **state)
 
     assert_non_null(s);
     s->r = r;
-    faultstore_fail(r->base, FAULT_PUT, BLOB_REJECTED, 0);
+    blob_faultstore_fail(r->base, BLOB_FAULT_PUT, BLOB_REJECTED, 0);
     wbrig_start(r);
     for (unsigned i = 0; i < 20; i++)
         wbrig_put_number(r, i);
@@ -255,15 +259,15 @@ static void a_snapshot_taken_while_the_backlog_grows_is_of_one_moment(void **sta
     unsigned char bytes[8 + 1000];
     pthread_t watcher;
 
-    faultstore_hold(r->base, FAULT_PUT, NULL, FAULT_BEFORE);
-    faultstore_keep_history(r->buf, false);
+    blob_faultstore_hold(r->base, BLOB_FAULT_PUT, NULL, BLOB_FAULT_BEFORE);
+    blob_faultstore_keep_history(r->buf, false);
     r->options.writers_max = 2;
     wbrig_start(r);
     test_thread_start(&watcher, watch_it_grow, &g);
     memset(bytes, 'x', sizeof bytes);
     for (uint64_t i = 0; i < ROUNDS; i++) {
         memcpy(bytes, &i, sizeof i);
-        test_ok(wbstore_cas_put(r->w, NULL, bytes, 8 + i % 1000, NULL));
+        test_ok(wbstore_cas_put(r->w, NULL, bytes, 8 + (size_t)(i % 1000), NULL));
     }
     g.done = true;
     test_thread_join(watcher);

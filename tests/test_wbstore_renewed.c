@@ -11,7 +11,7 @@
 /* A blob under way at a base that hangs, a removal of it held in the base, and a put of it that comes meanwhile. */
 typedef struct renewal {
     blob_address a;
-    faultstore_rule *upload, *removal;
+    blob_faultstore_rule *upload, *removal;
     wbrig_call call;
     uint64_t old, renewed; /* tickets */
 } renewal;
@@ -24,19 +24,19 @@ static void renew(wbrig *r, renewal *n, unsigned removal_op)
     key = blob_address_key(&n->a);
     wbrig_start(r);
     inside_until_resumed(r->w);
-    n->upload = faultstore_hold(r->buf, FAULT_GET, &key, FAULT_BEFORE);
-    n->removal = faultstore_hold(r->base, removal_op, &key, FAULT_BEFORE);
+    n->upload = blob_faultstore_hold(r->buf, BLOB_FAULT_GET, &key, BLOB_FAULT_BEFORE);
+    n->removal = blob_faultstore_hold(r->base, removal_op, &key, BLOB_FAULT_BEFORE);
     n->old = wbrig_put_ticket(r, "text");
-    if (removal_op == FAULT_DELETE)
+    if (removal_op == BLOB_FAULT_DELETE)
         inside_delete(&n->call, r, NULL, &n->a);
     else
         inside_replace(&n->call, r, NULL, &n->a, "other");
-    faultstore_wait_held(n->removal, 1);
+    blob_faultstore_wait_held(n->removal, 1);
     n->renewed = wbrig_put_ticket(r, "text");
     wbrig_put(r, "a later one");
-    faultstore_lift(n->removal);
+    blob_faultstore_lift(n->removal);
     test_ok(wbrig_end(&n->call));
-    faultstore_wait_held(n->upload, 1); /* that of the new one */
+    blob_faultstore_wait_held(n->upload, 1); /* that of the new one */
 }
 
 static void expect_old_is_settled_and_new_is_pending(wbrig *r, const renewal *n)
@@ -47,7 +47,7 @@ static void expect_old_is_settled_and_new_is_pending(wbrig *r, const renewal *n)
     test_ok(wbstore_wait(r->w, NULL, n->old));
     assert_int_equal(inside_state(r->w, key), WBSTORE_SENDING);
     assert_int_equal(inside_stats(r).deleted, 1);
-    faultstore_lift(n->upload);
+    blob_faultstore_lift(n->upload);
     test_ok(wbstore_wait(r->w, NULL, n->renewed));
     assert_true(wbrig_in_base(r, &n->a));
     test_ok(wbstore_sync(r->w, NULL));
@@ -61,7 +61,7 @@ static void who_waits_for_a_blob_that_was_deleted_does_not_wait_for_the_put_that
     wbrig *r = *state;
     renewal n;
 
-    renew(r, &n, FAULT_DELETE);
+    renew(r, &n, BLOB_FAULT_DELETE);
     expect_old_is_settled_and_new_is_pending(r, &n);
 }
 
@@ -70,7 +70,7 @@ static void who_waits_for_a_blob_that_was_replaced_does_not_wait_for_the_put_tha
     wbrig *r = *state;
     renewal n;
 
-    renew(r, &n, FAULT_PUT);
+    renew(r, &n, BLOB_FAULT_PUT);
     expect_old_is_settled_and_new_is_pending(r, &n);
 }
 
@@ -80,24 +80,24 @@ static void who_waits_for_a_blob_that_was_sent_does_not_wait_for_the_put_that_ca
     wbrig *r = *state;
     blob_address a = wbrig_address("text");
     blob_key key = blob_address_key(&a);
-    faultstore_rule *upload = faultstore_hold(r->base, FAULT_PUT, &key, FAULT_AFTER);
+    blob_faultstore_rule *upload = blob_faultstore_hold(r->base, BLOB_FAULT_PUT, &key, BLOB_FAULT_AFTER);
     uint64_t ticket;
 
     wbrig_buffer(r, "text");
     wbrig_start(r);
-    faultstore_wait_held(upload, 1);
+    blob_faultstore_wait_held(upload, 1);
     wbrig_put(r, "another");
     ticket = wbrig_put_ticket(r, "text");
     inside_until_resumed(r->w);
     assert_int_equal(wbstore_safe_ticket(r->w), 0);
-    faultstore_release(upload, 1);
-    faultstore_wait_hits(upload, 2); /* the new one */
+    blob_faultstore_release(upload, 1);
+    blob_faultstore_wait_hits(upload, 2); /* the new one */
     test_ok(wbstore_wait(r->w, NULL, ticket - 1));
     assert_int_equal(wbstore_safe_ticket(r->w), ticket - 1);
     assert_int_equal(inside_stats(r).sent, 2);
     assert_int_equal(inside_stats(r).accepted, 2);
     assert_int_equal(inside_stats(r).pending_blobs, 1);
-    faultstore_lift(upload);
+    blob_faultstore_lift(upload);
     test_ok(wbstore_sync(r->w, NULL));
     assert_false(wbrig_in_buffer(r, &a));
 }
@@ -114,27 +114,27 @@ static void an_upload_is_not_repeated_while_a_put_writes_the_same_key(void **sta
 {
     wbrig *r = *state;
     blob_address a = wbrig_address("text");
-    faultstore_rule *upload = inside_hold(r->base, FAULT_PUT, &a), *write;
+    blob_faultstore_rule *upload = inside_hold(r->base, BLOB_FAULT_PUT, &a), *write;
     wbrig_call put;
     bool rest = false;
 
     wbrig_buffer(r, "text");
     wbrig_start(r);
-    faultstore_wait_held(upload, 1);
-    write = inside_hold(r->buf, FAULT_PUT, &a);
+    blob_faultstore_wait_held(upload, 1);
+    write = inside_hold(r->buf, BLOB_FAULT_PUT, &a);
     inside_put(&put, r, NULL, "text");
-    faultstore_wait_held(write, 1);
-    faultstore_lift(upload);
-    while (!rest && faultstore_count(r->base, FAULT_PUT).calls < 20) {
+    blob_faultstore_wait_held(write, 1);
+    blob_faultstore_lift(upload);
+    while (!rest && blob_faultstore_count(r->base, BLOB_FAULT_PUT).calls < 20) {
         pthread_mutex_lock(&r->w->lock);
-        rest = faultstore_count(r->base, FAULT_PUT).calls > 0 && writers_rest(r->w, NULL);
+        rest = blob_faultstore_count(r->base, BLOB_FAULT_PUT).calls > 0 && writers_rest(r->w, NULL);
         pthread_mutex_unlock(&r->w->lock);
         sched_yield();
     }
-    assert_int_equal(faultstore_count(r->base, FAULT_PUT).calls, 1);
+    assert_int_equal(blob_faultstore_count(r->base, BLOB_FAULT_PUT).calls, 1);
     test_ok(wbstore_sync(r->w, NULL)); /* what was left is in the base, and the put is not through */
     assert_int_equal(inside_stats(r).sent, 1);
-    faultstore_lift(write);
+    blob_faultstore_lift(write);
     test_ok(wbrig_end(&put));
     test_ok(wbstore_sync(r->w, NULL));
     assert_false(wbrig_in_buffer(r, &a));
@@ -146,23 +146,24 @@ static void a_put_refused_while_its_keys_upload_ended_leaves_nothing_behind_in_t
 {
     wbrig *r = *state;
     blob_address a = wbrig_address("text"), other = wbrig_address("other");
-    faultstore_rule *upload = inside_hold(r->base, FAULT_PUT, &a), *write;
+    blob_faultstore_rule *upload = inside_hold(r->base, BLOB_FAULT_PUT, &a), *write;
     blob_key key = blob_address_key(&a);
     wbrig_call put;
 
-    inside_fail(r->base, FAULT_PUT, &other, BLOB_REJECTED, 0); /* parked: no sync lists the buffer anew */
+    inside_fail(r->base, BLOB_FAULT_PUT, &other, BLOB_REJECTED, 0); /* parked: no sync lists the buffer anew */
     wbrig_buffer(r, "text");
     wbrig_start(r);
     wbrig_put(r, "other");
-    faultstore_wait_held(upload, 1);
-    write = faultstore_add(
-        r->buf, &(faultstore_fault){.ops = FAULT_PUT, .key = &key, .action = FAULT_HOLD, .status = BLOB_REJECTED});
+    blob_faultstore_wait_held(upload, 1);
+    write = blob_faultstore_add(
+        r->buf, &(blob_faultstore_fault){
+                    .ops = BLOB_FAULT_PUT, .key = &key, .action = BLOB_FAULT_HOLD, .status = BLOB_REJECTED});
     inside_put(&put, r, NULL, "text");
-    faultstore_wait_held(write, 1);
-    faultstore_lift(upload);
-    faultstore_wait_calls(r->base, FAULT_PUT, 2);
+    blob_faultstore_wait_held(write, 1);
+    blob_faultstore_lift(upload);
+    blob_faultstore_wait_calls(r->base, BLOB_FAULT_PUT, 2);
     test_status(wbstore_sync(r->w, NULL), BLOB_REJECTED);
-    faultstore_lift(write);
+    blob_faultstore_lift(write);
     test_status(wbrig_end(&put), BLOB_REJECTED);
     test_status(wbstore_sync(r->w, NULL), BLOB_REJECTED);
     assert_true(wbrig_in_base(r, &a));

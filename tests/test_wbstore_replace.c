@@ -13,11 +13,11 @@ static int put(wbrig *r, const blob_address *a, const char *text, unsigned flags
 /* The base's puts of this key that are uploads, not replaces. */
 static unsigned uploads(wbrig *r, const blob_address *a)
 {
-    faultstore_call call;
+    blob_faultstore_call call;
     unsigned count = 0;
 
-    for (size_t i = 0; faultstore_history(r->base, i, &call); i++)
-        if (call.op == FAULT_PUT && (call.flags & BLOB_REPLACE) == 0 &&
+    for (size_t i = 0; blob_faultstore_history(r->base, i, &call); i++)
+        if (call.op == BLOB_FAULT_PUT && (call.flags & BLOB_REPLACE) == 0 &&
             blob_key_compare(blob_key_of(call.key, call.key_size), blob_address_key(a)) == 0)
             count++;
     return count;
@@ -52,7 +52,7 @@ static void a_put_with_replace_ends_a_blob_in(wbrig *r, wbstore_state state)
         inside_unstage(&s); /* or the rule would meet the replace as well */
     inside_replace(&replacing, r, NULL, &s.key, "other bytes");
     if (state == WBSTORE_SENDING)
-        faultstore_wait_hits(s.rule, 2); /* the upload was called off, the replace stands at the gate */
+        blob_faultstore_wait_hits(s.rule, 2); /* the upload was called off, the replace stands at the gate */
     if (state != WBSTORE_QUEUED)
         inside_unstage(&s);
     test_ok(wbrig_end(&replacing));
@@ -78,36 +78,36 @@ static void a_put_with_replace_waits_for_an_upload_that_cannot_be_called_off(voi
 {
     wbrig *r = *state;
     blob_address a = wbrig_address("text");
-    faultstore_rule *gate = inside_hold_stubbornly(r->base, FAULT_PUT, &a);
+    blob_faultstore_rule *gate = inside_hold_stubbornly(r->base, BLOB_FAULT_PUT, &a);
     wbrig_call replacing;
 
     wbrig_start(r);
     wbrig_put(r, "text");
-    faultstore_wait_held(gate, 1);
+    blob_faultstore_wait_held(gate, 1);
     inside_replace(&replacing, r, NULL, &a, "other bytes");
     inside_until_removers(r->w, blob_address_key(&a), 1);
-    assert_int_equal(faultstore_count(r->base, FAULT_PUT).in_flight, 1); /* one hand per key */
-    faultstore_lift(gate);
+    assert_int_equal(blob_faultstore_count(r->base, BLOB_FAULT_PUT).in_flight, 1); /* one hand per key */
+    blob_faultstore_lift(gate);
     test_ok(wbrig_end(&replacing));
-    assert_int_equal(faultstore_count(r->base, FAULT_PUT).in_flight_max, 1);
+    assert_int_equal(blob_faultstore_count(r->base, BLOB_FAULT_PUT).in_flight_max, 1);
     expect_replaced(r, &a, "other bytes");
 }
 
 static void a_put_with_replace_goes_to_the_base_before_the_buffer_lets_go(void **state)
 {
     wbrig *r = *state;
-    faultstore_rule *gate;
+    blob_faultstore_rule *gate;
     wbrig_call replacing;
     inside_staged s;
 
     wbrig_start(r);
     s = inside_stage(r, "text", WBSTORE_PARKED);
     inside_unstage(&s);
-    gate = inside_hold(r->buf, FAULT_DELETE, &s.key);
+    gate = inside_hold(r->buf, BLOB_FAULT_DELETE, &s.key);
     inside_replace(&replacing, r, NULL, &s.key, "other bytes");
-    faultstore_wait_held(gate, 1);
+    blob_faultstore_wait_held(gate, 1);
     test_expect(r->base_mem, blob_address_key(&s.key), "other bytes");
-    faultstore_lift(gate);
+    blob_faultstore_lift(gate);
     test_ok(wbrig_end(&replacing));
     expect_replaced(r, &s.key, "other bytes");
 }
@@ -130,13 +130,13 @@ static void a_put_with_replace_ends_a_resumed_blob_that_is_not_listed_yet(void *
 {
     wbrig *r = *state;
     blob_address a = wbrig_address("text");
-    faultstore_rule *gate = faultstore_hold(r->buf, FAULT_LIST, NULL, FAULT_BEFORE);
+    blob_faultstore_rule *gate = blob_faultstore_hold(r->buf, BLOB_FAULT_LIST, NULL, BLOB_FAULT_BEFORE);
 
     wbrig_buffer(r, "text");
     wbrig_start(r);
-    faultstore_wait_held(gate, 1);
+    blob_faultstore_wait_held(gate, 1);
     test_ok(put(r, &a, "other bytes", BLOB_REPLACE));
-    faultstore_lift(gate);
+    blob_faultstore_lift(gate);
     inside_until_resumed(r->w);
     expect_replaced(r, &a, "other bytes");
 }
@@ -147,19 +147,19 @@ static void a_put_with_replace_ends_a_resumed_blob_that_is_not_listed_yet(void *
 static void a_put_with_replace_that_fails_in_the_base_leaves_the_blob_to_be_sent(void **state)
 {
     wbrig *r = *state;
-    faultstore_rule *gate;
+    blob_faultstore_rule *gate;
     inside_staged s;
 
     wbrig_start(r);
     s = inside_stage(r, "text", WBSTORE_WAITING);
     inside_unstage(&s);
-    inside_fail(r->base, FAULT_PUT, &s.key, BLOB_DENIED, 1);
-    gate = inside_hold(r->base, FAULT_PUT, &s.key);
+    inside_fail(r->base, BLOB_FAULT_PUT, &s.key, BLOB_DENIED, 1);
+    gate = inside_hold(r->base, BLOB_FAULT_PUT, &s.key);
     test_status(put(r, &s.key, "other bytes", BLOB_REPLACE), BLOB_DENIED);
     assert_int_equal(inside_stats(r).pending_blobs, 1);
     assert_int_equal(inside_stats(r).deleted, 0);
     test_expect(wbstore_as_store(r->w), blob_address_key(&s.key), "text");
-    faultstore_lift(gate);
+    blob_faultstore_lift(gate);
     test_ok(wbstore_sync(r->w, NULL));
     test_expect(r->base_mem, blob_address_key(&s.key), "text");
 }
@@ -172,7 +172,7 @@ static void a_put_with_replace_that_fails_in_the_buffer_says_so_and_leaves_the_b
     wbrig_start(r);
     s = inside_stage(r, "text", WBSTORE_PARKED);
     inside_unstage(&s);
-    inside_fail(r->buf, FAULT_DELETE, &s.key, -EIO, 1);
+    inside_fail(r->buf, BLOB_FAULT_DELETE, &s.key, -EIO, 1);
     test_status(put(r, &s.key, "other bytes", BLOB_REPLACE), -EIO);
     assert_int_equal(inside_state(r->w, blob_address_key(&s.key)), WBSTORE_PARKED);
     test_ok(put(r, &s.key, "other bytes", BLOB_REPLACE)); /* putting again is safe, and mends it */
@@ -183,19 +183,19 @@ static void a_put_with_replace_given_up_while_it_waits_lets_the_blob_be_sent(voi
 {
     wbrig *r = *state;
     blob_address a = wbrig_address("text");
-    faultstore_rule *gate = inside_hold_stubbornly(r->base, FAULT_PUT, &a);
+    blob_faultstore_rule *gate = inside_hold_stubbornly(r->base, BLOB_FAULT_PUT, &a);
     wbrig_call replacing;
     blob_ctx *ctx;
 
     wbrig_start(r);
     test_ok(blob_ctx_new(&ctx, NULL));
     wbrig_put(r, "text");
-    faultstore_wait_held(gate, 1);
+    blob_faultstore_wait_held(gate, 1);
     inside_replace(&replacing, r, ctx, &a, "other bytes");
     inside_until_removers(r->w, blob_address_key(&a), 1);
     blob_ctx_cancel(ctx);
     test_status(wbrig_end(&replacing), -ECANCELED);
-    faultstore_lift(gate);
+    blob_faultstore_lift(gate);
     test_ok(wbstore_sync(r->w, NULL));
     test_expect(r->base_mem, blob_address_key(&a), "text");
     blob_ctx_free(ctx);
@@ -208,15 +208,15 @@ static void a_cas_put_while_a_replace_is_in_the_base_keeps_its_bytes(void **stat
 {
     wbrig *r = *state;
     blob_address a = wbrig_address("text");
-    faultstore_rule *gate =
-        faultstore_add(r->base, &(faultstore_fault){.ops = FAULT_PUT, .action = FAULT_HOLD, .when = FAULT_AFTER});
+    blob_faultstore_rule *gate = blob_faultstore_add(
+        r->base, &(blob_faultstore_fault){.ops = BLOB_FAULT_PUT, .action = BLOB_FAULT_HOLD, .when = BLOB_FAULT_AFTER});
     wbrig_call replacing;
 
     wbrig_start(r);
     inside_replace(&replacing, r, NULL, &a, "other bytes");
-    faultstore_wait_held(gate, 1);
+    blob_faultstore_wait_held(gate, 1);
     wbrig_put(r, "text");
-    faultstore_lift(gate);
+    blob_faultstore_lift(gate);
     test_ok(wbrig_end(&replacing));
     test_expect(wbstore_as_store(r->w), blob_address_key(&a), "text");
     test_ok(wbstore_sync(r->w, NULL));
@@ -228,7 +228,7 @@ static void a_cas_put_while_a_replace_is_in_the_base_keeps_its_bytes(void **stat
 static void a_cas_put_while_a_replace_is_in_the_buffer_writes_after_it(void **state)
 {
     wbrig *r = *state;
-    faultstore_rule *gate;
+    blob_faultstore_rule *gate;
     inside_sleeper putting;
     wbrig_call replacing;
     inside_staged s;
@@ -236,13 +236,13 @@ static void a_cas_put_while_a_replace_is_in_the_buffer_writes_after_it(void **st
     wbrig_start(r);
     s = inside_stage(r, "text", WBSTORE_WAITING);
     inside_unstage(&s);
-    gate = inside_hold(r->buf, FAULT_DELETE, &s.key);
+    gate = inside_hold(r->buf, BLOB_FAULT_DELETE, &s.key);
     inside_replace(&replacing, r, NULL, &s.key, "other bytes");
-    faultstore_wait_held(gate, 1);
+    blob_faultstore_wait_held(gate, 1);
     inside_put_to_sleep(&putting, r, NULL, "text");
     inside_until_asleep(&putting);
-    assert_int_equal(faultstore_count(r->buf, FAULT_PUT).calls, 1); /* the one of long ago */
-    faultstore_lift(gate);
+    assert_int_equal(blob_faultstore_count(r->buf, BLOB_FAULT_PUT).calls, 1); /* the one of long ago */
+    blob_faultstore_lift(gate);
     test_ok(wbrig_end(&replacing));
     test_ok(wbrig_end(&putting.call));
     test_expect(wbstore_as_store(r->w), blob_address_key(&s.key), "text");
@@ -266,9 +266,9 @@ static void a_put_without_replace_finds_what_is_pending_whatever_its_state(void 
         r->options.writers_max = 1;
         wbrig_start(r);
         s = inside_stage(r, "text", inside_states[i]);
-        asked = faultstore_count(r->base, FAULT_PUT).calls;
+        asked = blob_faultstore_count(r->base, BLOB_FAULT_PUT).calls;
         test_status(put(r, &s.key, "other bytes", 0), BLOB_EXISTS);
-        assert_int_equal(faultstore_count(r->base, FAULT_PUT).calls, asked);
+        assert_int_equal(blob_faultstore_count(r->base, BLOB_FAULT_PUT).calls, asked);
         assert_int_equal(inside_state(r->w, blob_address_key(&s.key)), inside_states[i]);
         test_expect(wbstore_as_store(r->w), blob_address_key(&s.key), "text");
         if (i + 1 < INSIDE_STATES)
@@ -286,7 +286,7 @@ static void a_put_without_replace_of_what_is_not_pending_is_the_bases(void **sta
     test_expect(r->base_mem, blob_address_key(&a), "bytes");
     assert_false(wbrig_in_buffer(r, &a));
     test_status(put(r, &a, "others", 0), BLOB_EXISTS);
-    faultstore_fail(r->base, FAULT_PUT, BLOB_DENIED, 1);
+    blob_faultstore_fail(r->base, BLOB_FAULT_PUT, BLOB_DENIED, 1);
     test_status(put(r, &a, "others", 0), BLOB_DENIED);
     test_expect(r->base_mem, blob_address_key(&a), "bytes");
 }
@@ -298,7 +298,7 @@ static void a_put_without_replace_does_not_guess_when_the_buffer_cannot_tell(voi
 
     wbrig_start(r);
     inside_stage(r, "text", WBSTORE_PARKED);
-    inside_fail(r->buf, FAULT_SIZE, &a, -EIO, 1);
+    inside_fail(r->buf, BLOB_FAULT_SIZE, &a, -EIO, 1);
     test_status(put(r, &a, "other bytes", 0), -EIO);
     assert_false(wbrig_in_base(r, &a));
 }

@@ -28,6 +28,65 @@ static void drained_is_told_of_each_time_that_nothing_is_pending_any_more(void *
     assert_int_equal(r->events[0].key_size, 0);
 }
 
+static bool has_told_nothing(const wbstore *w, const void *arg)
+{
+    (void)arg;
+    return w->ledger.active_blobs == 0 && !w->drained_untold && !w->telling;
+}
+
+/* What the last run left behind may be pending, listed or not. And who waits for the event, to look at the safe ticket,
+ * finds it there: before the listing was through there was none. */
+static void nothing_is_drained_before_it_is_known_what_the_buffer_held_at_the_start(void **state)
+{
+    wbrig *r = *state;
+    blob_faultstore_rule *listing = blob_faultstore_hold(r->buf, BLOB_FAULT_LIST, NULL, BLOB_FAULT_BEFORE);
+    blob_address a = wbrig_address("text");
+    uint64_t ticket;
+    bool silent;
+
+    wbrig_start(r);
+    blob_faultstore_wait_held(listing, 1);
+    ticket = wbrig_put_ticket(r, "text");
+    inside_until_state(r->w, blob_address_key(&a), WB_ABSENT);
+    assert_int_equal(wbstore_safe_ticket(r->w), 0);
+    pthread_mutex_lock(&r->w->lock);
+    silent = has_told_nothing(r->w, NULL);
+    pthread_mutex_unlock(&r->w->lock);
+    assert_true(silent);
+    blob_faultstore_lift(listing);
+    wbrig_wait_event(r, WBSTORE_EVENT_DRAINED, 1);
+    assert_int_equal(wbstore_safe_ticket(r->w), ticket);
+}
+
+static void a_wrapper_with_nothing_to_send_tells_of_nothing(void **state)
+{
+    wbrig *r = *state;
+
+    wbrig_start(r);
+    inside_until_resumed(r->w);
+    inside_until(r->w, has_told_nothing, NULL);
+    wbrig_stop(r); /* or it would be told of now */
+    assert_int_equal(r->events_count, 0);
+}
+
+/* A thread that told of events before may have had the name that a thread of the host has now. */
+static void a_thread_that_is_yet_to_start_is_nobody(void **state)
+{
+    wbrig *r = *state;
+
+    wbrig_start(r);
+    inside_until_resumed(r->w);
+    pthread_mutex_lock(&r->w->lock);
+    assert_false(r->w->telling);
+    r->w->telling = true; /* as wb_tell does before its thread runs */
+    r->w->teller = pthread_self();
+    pthread_mutex_unlock(&r->w->lock);
+    assert_false(wb_is_teller(r->w));
+    pthread_mutex_lock(&r->w->lock);
+    r->w->telling = false;
+    pthread_mutex_unlock(&r->w->lock);
+}
+
 static bool is_silent(const wbstore *w, const void *arg)
 {
     (void)arg;
@@ -61,7 +120,7 @@ static void every_parked_blob_is_told_of_once(void **state)
     wbrig *r = *state;
     bool told[MANY] = {false};
 
-    faultstore_fail(r->base, FAULT_PUT, BLOB_REJECTED, 0);
+    blob_faultstore_fail(r->base, BLOB_FAULT_PUT, BLOB_REJECTED, 0);
     wbrig_start(r);
     for (unsigned i = 0; i < MANY; i++)
         wbrig_put_number(r, i);
@@ -141,7 +200,7 @@ static void the_callback_may_call_the_wrapper_but_not_wait_for_it(void **state)
     wbrig *r = *state;
     blob_address put = wbrig_address("from the callback");
 
-    faultstore_fail(r->base, FAULT_PUT, BLOB_REJECTED, 1);
+    blob_faultstore_fail(r->base, BLOB_FAULT_PUT, BLOB_REJECTED, 1);
     r->in_event = call_everything;
     wbrig_start(r);
     wbrig_put(r, "text");
@@ -229,24 +288,24 @@ static void load_round(void *arg, unsigned index)
 
 static void add_trouble(wbrig *r)
 {
-    static const faultstore_fault base_faults[] = {
-        {.ops = FAULT_PUT, .status = BLOB_UNAVAILABLE, .skip = 3, .every = 7},
-        {.ops = FAULT_PUT, .status = BLOB_REJECTED, .skip = 5, .every = 11},
-        {.ops = FAULT_PUT, .status = -EIO, .when = FAULT_AFTER, .every = 13},
-        {.ops = FAULT_DELETE, .status = BLOB_UNAVAILABLE, .every = 9},
-        {.ops = FAULT_SIZE, .status = -EIO, .every = 5}};
-    static const faultstore_fault buf_faults[] = {
-        {.ops = FAULT_PUT, .status = -EIO, .every = 17},
-        {.ops = FAULT_PUT, .status = -EIO, .when = FAULT_AFTER, .every = 19},
-        {.ops = FAULT_DELETE, .status = -EIO, .every = 15},
-        {.ops = FAULT_DELETE, .status = -EIO, .when = FAULT_AFTER, .every = 23},
-        {.ops = FAULT_GET, .status = -EIO, .every = 14},
-        {.ops = FAULT_GET, .action = FAULT_FLIP, .when = FAULT_AFTER, .every = 21}};
+    static const blob_faultstore_fault base_faults[] = {
+        {.ops = BLOB_FAULT_PUT, .status = BLOB_UNAVAILABLE, .skip = 3, .every = 7},
+        {.ops = BLOB_FAULT_PUT, .status = BLOB_REJECTED, .skip = 5, .every = 11},
+        {.ops = BLOB_FAULT_PUT, .status = -EIO, .when = BLOB_FAULT_AFTER, .every = 13},
+        {.ops = BLOB_FAULT_DELETE, .status = BLOB_UNAVAILABLE, .every = 9},
+        {.ops = BLOB_FAULT_SIZE, .status = -EIO, .every = 5}};
+    static const blob_faultstore_fault buf_faults[] = {
+        {.ops = BLOB_FAULT_PUT, .status = -EIO, .every = 17},
+        {.ops = BLOB_FAULT_PUT, .status = -EIO, .when = BLOB_FAULT_AFTER, .every = 19},
+        {.ops = BLOB_FAULT_DELETE, .status = -EIO, .every = 15},
+        {.ops = BLOB_FAULT_DELETE, .status = -EIO, .when = BLOB_FAULT_AFTER, .every = 23},
+        {.ops = BLOB_FAULT_GET, .status = -EIO, .every = 14},
+        {.ops = BLOB_FAULT_GET, .action = BLOB_FAULT_FLIP, .when = BLOB_FAULT_AFTER, .every = 21}};
 
     for (unsigned i = 0; i < sizeof base_faults / sizeof base_faults[0]; i++)
-        faultstore_add(r->base, &base_faults[i]);
+        blob_faultstore_add(r->base, &base_faults[i]);
     for (unsigned i = 0; i < sizeof buf_faults / sizeof buf_faults[0]; i++)
-        faultstore_add(r->buf, &buf_faults[i]);
+        blob_faultstore_add(r->buf, &buf_faults[i]);
 }
 
 static void the_statistics_balance_at_every_moment_of_a_mixed_load(void **state)
@@ -267,8 +326,8 @@ static void the_statistics_balance_at_every_moment_of_a_mixed_load(void **state)
     wbrig_start(r);
     test_thread_start(&watcher, watch_the_balance, &l);
     test_threads_run(LOAD_THREADS, load_round, &l);
-    faultstore_clear(r->base);
-    faultstore_clear(r->buf);
+    blob_faultstore_clear(r->base);
+    blob_faultstore_clear(r->buf);
     wbstore_sync(r->w, NULL); /* what was under way may still be parked */
     test_ok(wbstore_retry_parked(r->w));
     test_ok(wbstore_sync(r->w, NULL));
@@ -284,18 +343,18 @@ static void the_statistics_balance_at_every_moment_of_a_mixed_load(void **state)
 static void each_statistic_counts_what_it_says(void **state)
 {
     wbrig *r = *state;
-    faultstore_rule *gate;
+    blob_faultstore_rule *gate;
     wbstore_stats s;
     blob_address a;
 
     wbrig_buffer(r, "resumed");
-    gate = faultstore_hold(r->base, FAULT_PUT, NULL, FAULT_BEFORE);
+    gate = blob_faultstore_hold(r->base, BLOB_FAULT_PUT, NULL, BLOB_FAULT_BEFORE);
     wbrig_start(r);
-    faultstore_wait_held(gate, 1);
+    blob_faultstore_wait_held(gate, 1);
     a = wbrig_put(r, "four");
     wbrig_put(r, "four");
     wbrig_put(r, "and seven");
-    faultstore_wait_held(gate, 3);
+    blob_faultstore_wait_held(gate, 3);
     s = inside_stats(r);
     assert_int_equal(s.resumed, 1);
     assert_int_equal(s.accepted, 2);
@@ -311,7 +370,7 @@ static void each_statistic_counts_what_it_says(void **state)
     assert_int_equal(s.deleted, 1);
     assert_int_equal(s.pending_bytes, 7 + 9);
     assert_int_equal(s.in_flight, 2);
-    faultstore_lift(gate);
+    blob_faultstore_lift(gate);
     test_ok(wbstore_sync(r->w, NULL));
     s = inside_stats(r);
     assert_int_equal(s.sent, 2);
@@ -379,6 +438,9 @@ static void statistics_fill_as_much_as_the_caller_has(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        TEST(nothing_is_drained_before_it_is_known_what_the_buffer_held_at_the_start),
+        TEST(a_wrapper_with_nothing_to_send_tells_of_nothing),
+        TEST(a_thread_that_is_yet_to_start_is_nobody),
         TEST(drained_is_told_of_each_time_that_nothing_is_pending_any_more),
         TEST(parked_blobs_are_pending_so_nothing_is_drained),
         TEST(every_parked_blob_is_told_of_once),

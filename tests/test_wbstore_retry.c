@@ -22,8 +22,8 @@ static void a_blob_that_the_base_has_already_is_done(void **state)
     wbrig_start(r);
     wbrig_put(r, "text");
     test_ok(wbstore_sync(r->w, NULL));
-    assert_int_equal(inside_ended(r->base, FAULT_PUT, &a, BLOB_EXISTS), 1);
-    assert_int_equal(faultstore_count(r->base, FAULT_PUT).calls, 1); /* nothing is written over */
+    assert_int_equal(inside_ended(r->base, BLOB_FAULT_PUT, &a, BLOB_EXISTS), 1);
+    assert_int_equal(blob_faultstore_count(r->base, BLOB_FAULT_PUT).calls, 1); /* nothing is written over */
     assert_int_equal(inside_stats(r).sent, 1);
     assert_false(wbrig_in_buffer(r, &a));
 }
@@ -85,13 +85,32 @@ static void what_cannot_be_compared_now_is_tried_again(void **state)
     blob_key key = blob_address_key(&a);
 
     test_put(r->base_mem, key, "longer than it should be");
-    faultstore_fail(r->base, FAULT_SIZE, BLOB_UNAVAILABLE, 1);
-    faultstore_add(r->base, &(faultstore_fault){.ops = FAULT_PUT, .status = BLOB_UNAVAILABLE, .skip = 2, .count = 1});
+    blob_faultstore_fail(r->base, BLOB_FAULT_SIZE, BLOB_UNAVAILABLE, 1);
+    blob_faultstore_add(
+        r->base, &(blob_faultstore_fault){.ops = BLOB_FAULT_PUT, .status = BLOB_UNAVAILABLE, .skip = 2, .count = 1});
     wbrig_start(r);
     wbrig_put(r, "text");
     test_ok(wbstore_sync(r->w, NULL)); /* exists, no size; exists, size, no replace; exists, size, replace */
     test_expect(r->base_mem, key, "text");
     assert_int_equal(inside_stats(r).retries, 2);
+}
+
+/* Two answers that contradict each other: "not found" alone would puzzle whoever reads it. */
+static void a_base_that_contradicts_itself_is_asked_again_and_told_of_in_words(void **state)
+{
+    wbrig *r = *state;
+    blob_address a = wbrig_address("text");
+    wbstore_stats stats;
+
+    blob_faultstore_fail(r->base, BLOB_FAULT_PUT, BLOB_EXISTS, 1);
+    wbrig_start(r);
+    wbrig_put(r, "text");
+    test_ok(wbstore_sync(r->w, NULL));
+    test_expect(r->base_mem, blob_address_key(&a), "text");
+    stats = inside_stats(r);
+    assert_int_equal(stats.retries, 1);
+    assert_int_equal(stats.last_status, BLOB_NOT_FOUND);
+    assert_string_equal(stats.last_text, "the base said that it has the blob, then that it has not");
 }
 
 static void a_base_that_checks_keys_is_trusted_to(void **state)
@@ -104,14 +123,14 @@ static void a_base_that_checks_keys_is_trusted_to(void **state)
             inside_set_up(state);
         r = *state;
         if (i == 1)
-            faultstore_set_traits(r->base, BLOB_TRAIT_CHECKS_KEYS);
+            blob_faultstore_set_traits(r->base, BLOB_TRAIT_CHECKS_KEYS);
         r->options.no_verify = i == 2;
         wbrig_start(r);
-        asked = faultstore_count(r->base, FAULT_CAS_KEY).calls;
+        asked = blob_faultstore_count(r->base, BLOB_FAULT_CAS_KEY).calls;
         wbrig_put(r, "text");
         test_ok(wbstore_sync(r->w, NULL));
         /* once for the put, and once more before it is sent where nobody else will look */
-        assert_int_equal(faultstore_count(r->base, FAULT_CAS_KEY).calls - asked, i == 0 ? 2 : 1);
+        assert_int_equal(blob_faultstore_count(r->base, BLOB_FAULT_CAS_KEY).calls - asked, i == 0 ? 2 : 1);
         if (i < 2)
             wbrig_tear_down(state);
     }
@@ -139,7 +158,7 @@ static void every_other_failure_leaves_the_blob_waiting(void **state)
     wbrig_start(r);
     for (unsigned i = 0; i < sizeof failures / sizeof failures[0]; i++) {
         blob_address a = wbrig_address("text");
-        faultstore_rule *rule = inside_fail_for_long(r->base, FAULT_PUT, &a, failures[i]);
+        blob_faultstore_rule *rule = inside_fail_for_long(r->base, BLOB_FAULT_PUT, &a, failures[i]);
         inside_info info;
         wbstore_stats stats;
 
@@ -154,7 +173,7 @@ static void every_other_failure_leaves_the_blob_waiting(void **state)
         assert_int_equal(stats.last_status, failures[i]);
         assert_string_equal(stats.last_text, "later");
         test_expect(wbstore_as_store(r->w), blob_address_key(&a), "text");
-        faultstore_lift(rule);
+        blob_faultstore_lift(rule);
         test_ok(wbstore_delete(r->w, NULL, blob_address_key(&a)));
         let_one_through(r);
     }
@@ -166,14 +185,14 @@ static void what_waits_is_sent_again_until_it_arrives(void **state)
     blob_address a = wbrig_address("text");
     wbstore_stats stats;
 
-    faultstore_fail(r->base, FAULT_PUT, -EIO, 4);
+    blob_faultstore_fail(r->base, BLOB_FAULT_PUT, -EIO, 4);
     wbrig_start(r);
     wbrig_put(r, "text");
     test_ok(wbstore_sync(r->w, NULL));
     stats = inside_stats(r);
     assert_int_equal(stats.retries, 4);
     assert_int_equal(stats.sent, 1);
-    assert_int_equal(faultstore_count_key(r->base, FAULT_PUT, blob_address_key(&a)), 5);
+    assert_int_equal(blob_faultstore_count_key(r->base, BLOB_FAULT_PUT, blob_address_key(&a)), 5);
 }
 
 static void an_attempt_that_hangs_ends_with_its_time_limit(void **state)
@@ -181,12 +200,13 @@ static void an_attempt_that_hangs_ends_with_its_time_limit(void **state)
     wbrig *r = *state;
     blob_address a = wbrig_address("text");
 
-    faultstore_add(r->base, &(faultstore_fault){.ops = FAULT_PUT, .action = FAULT_HOLD, .count = 1});
+    blob_faultstore_add(r->base,
+                        &(blob_faultstore_fault){.ops = BLOB_FAULT_PUT, .action = BLOB_FAULT_HOLD, .count = 1});
     r->options.attempt_timeout_ms = 20;
     wbrig_start(r);
     wbrig_put(r, "text");
     test_ok(wbstore_sync(r->w, NULL));
-    assert_int_equal(inside_ended(r->base, FAULT_PUT, &a, -ETIMEDOUT), 1);
+    assert_int_equal(inside_ended(r->base, BLOB_FAULT_PUT, &a, -ETIMEDOUT), 1);
     assert_int_equal(inside_stats(r).last_status, -ETIMEDOUT);
     assert_true(wbrig_in_base(r, &a));
 }
@@ -195,25 +215,25 @@ static void attempts_are_counted_but_not_those_that_we_called_off(void **state)
 {
     wbrig *r = *state;
     blob_address a = wbrig_address("text");
-    faultstore_rule *gate;
+    blob_faultstore_rule *gate;
     wbrig_call deletion;
     inside_info info;
 
-    faultstore_fail(r->base, FAULT_PUT, -EIO, 3);
-    gate = faultstore_hold(r->base, FAULT_PUT, NULL, FAULT_BEFORE);
-    faultstore_fail(r->base, FAULT_DELETE, BLOB_DENIED, 1);
+    blob_faultstore_fail(r->base, BLOB_FAULT_PUT, -EIO, 3);
+    gate = blob_faultstore_hold(r->base, BLOB_FAULT_PUT, NULL, BLOB_FAULT_BEFORE);
+    blob_faultstore_fail(r->base, BLOB_FAULT_DELETE, BLOB_DENIED, 1);
     wbrig_start(r);
     wbrig_put(r, "text");
-    faultstore_wait_held(gate, 1);
+    blob_faultstore_wait_held(gate, 1);
     assert_true(inside_pending(r->w, blob_address_key(&a), &info));
     assert_int_equal(info.state, WBSTORE_SENDING);
     assert_int_equal(info.attempts, 4);
     inside_delete(&deletion, r, NULL, &a);
     test_status(wbrig_end(&deletion), BLOB_DENIED);
-    faultstore_wait_hits(gate, 2);
+    blob_faultstore_wait_hits(gate, 2);
     assert_true(inside_pending(r->w, blob_address_key(&a), &info));
     assert_int_equal(info.attempts, 4);
-    faultstore_lift(gate);
+    blob_faultstore_lift(gate);
     test_ok(wbstore_sync(r->w, NULL));
 }
 
@@ -224,30 +244,30 @@ static void a_buffer_that_cannot_be_read_is_asked_again_and_is_not_the_bases_fau
     wbrig *r = *state;
     blob_address a = wbrig_address("text");
 
-    faultstore_fail(r->buf, FAULT_GET, -EIO, 12); /* twice as many as would take the base for down */
+    blob_faultstore_fail(r->buf, BLOB_FAULT_GET, -EIO, 12); /* twice as many as would take the base for down */
     wbrig_start(r);
     wbrig_put(r, "text");
     test_ok(wbstore_sync(r->w, NULL));
     assert_int_equal(inside_turns(r->w), 0);
     assert_int_equal(inside_stats(r).last_status, -EIO);
     assert_int_equal(inside_stats(r).retries, 12);
-    assert_int_equal(faultstore_count_key(r->base, FAULT_PUT, blob_address_key(&a)), 1);
+    assert_int_equal(blob_faultstore_count_key(r->base, BLOB_FAULT_PUT, blob_address_key(&a)), 1);
 }
 
 static void what_somebody_else_took_out_of_the_buffer_is_no_longer_pending(void **state)
 {
     wbrig *r = *state;
     blob_address a;
-    faultstore_rule *gate = faultstore_hold(r->buf, FAULT_GET, NULL, FAULT_BEFORE);
+    blob_faultstore_rule *gate = blob_faultstore_hold(r->buf, BLOB_FAULT_GET, NULL, BLOB_FAULT_BEFORE);
 
     wbrig_start(r);
     a = wbrig_put(r, "text");
-    faultstore_wait_held(gate, 1);
+    blob_faultstore_wait_held(gate, 1);
     test_ok(blob_store_delete(r->buf_mem, NULL, blob_address_key(&a), 0));
-    faultstore_lift(gate);
+    blob_faultstore_lift(gate);
     test_ok(wbstore_sync(r->w, NULL));
     assert_int_equal(inside_stats(r).deleted, 1);
-    assert_int_equal(faultstore_count(r->base, FAULT_PUT).calls, 0);
+    assert_int_equal(blob_faultstore_count(r->base, BLOB_FAULT_PUT).calls, 0);
 }
 
 static void a_buffer_that_does_not_let_go_is_asked_again_after_the_upload(void **state)
@@ -255,7 +275,7 @@ static void a_buffer_that_does_not_let_go_is_asked_again_after_the_upload(void *
     wbrig *r = *state;
     blob_address a = wbrig_address("text");
 
-    faultstore_fail(r->buf, FAULT_DELETE, -EIO, 7);
+    blob_faultstore_fail(r->buf, BLOB_FAULT_DELETE, -EIO, 7);
     wbrig_start(r);
     wbrig_put(r, "text");
     test_ok(wbstore_sync(r->w, NULL));
@@ -263,7 +283,7 @@ static void a_buffer_that_does_not_let_go_is_asked_again_after_the_upload(void *
     assert_true(wbrig_in_base(r, &a));
     assert_int_equal(inside_stats(r).sent, 1);
     assert_int_equal(inside_turns(r->w), 0);
-    assert_int_equal(inside_ended(r->base, FAULT_PUT, &a, 0), 1);
+    assert_int_equal(inside_ended(r->base, BLOB_FAULT_PUT, &a, 0), 1);
 }
 
 static void a_removal_whose_answer_is_lost_settles_the_blob_all_the_same(void **state)
@@ -271,7 +291,8 @@ static void a_removal_whose_answer_is_lost_settles_the_blob_all_the_same(void **
     wbrig *r = *state;
     blob_address a = wbrig_address("text");
 
-    faultstore_add(r->buf, &(faultstore_fault){.ops = FAULT_DELETE, .when = FAULT_AFTER, .status = -EIO, .count = 1});
+    blob_faultstore_add(r->buf, &(blob_faultstore_fault){
+                                    .ops = BLOB_FAULT_DELETE, .when = BLOB_FAULT_AFTER, .status = -EIO, .count = 1});
     wbrig_start(r);
     wbrig_put(r, "text");
     test_ok(wbstore_sync(r->w, NULL));
@@ -285,27 +306,28 @@ static void a_removal_whose_answer_is_lost_settles_the_blob_all_the_same(void **
 static void a_put_that_failed_without_a_clear_refusal_stays_pending_until_it_is_known(void **state)
 {
     static const int vague[] = {-EIO, -ETIMEDOUT, -ECANCELED, BLOB_UNAVAILABLE, BLOB_CLOSED};
-    static const faultstore_when whens[] = {FAULT_BEFORE, FAULT_AFTER};
+    static const blob_faultstore_when whens[] = {BLOB_FAULT_BEFORE, BLOB_FAULT_AFTER};
 
     for (unsigned i = 0; i < 2 * sizeof vague / sizeof vague[0]; i++) {
-        bool stored = whens[i % 2] == FAULT_AFTER;
+        bool stored = whens[i % 2] == BLOB_FAULT_AFTER;
         blob_address a = wbrig_address("text"), got;
-        faultstore_rule *gate;
+        blob_faultstore_rule *gate;
         uint64_t ticket = 7;
         wbrig *r;
 
         if (i > 0)
             inside_set_up(state);
         r = *state;
-        gate = faultstore_hold(r->buf, FAULT_GET, NULL, FAULT_BEFORE);
-        faultstore_add(r->buf,
-                       &(faultstore_fault){.ops = FAULT_PUT, .when = whens[i % 2], .status = vague[i / 2], .count = 1});
+        gate = blob_faultstore_hold(r->buf, BLOB_FAULT_GET, NULL, BLOB_FAULT_BEFORE);
+        blob_faultstore_add(
+            r->buf,
+            &(blob_faultstore_fault){.ops = BLOB_FAULT_PUT, .when = whens[i % 2], .status = vague[i / 2], .count = 1});
         wbrig_start(r);
         test_status(wbstore_cas_put_ticket(r->w, NULL, "text", 4, &got, &ticket), vague[i / 2]);
         assert_int_equal(blob_key_compare(blob_address_key(&got), blob_address_key(&a)), 0);
         assert_int_equal(ticket, 0);
         assert_int_equal(inside_stats(r).pending_blobs, 1);
-        faultstore_lift(gate);
+        blob_faultstore_lift(gate);
         test_ok(wbstore_sync(r->w, NULL));
         assert_int_equal(wbrig_in_base(r, &a), stored);
         assert_int_equal(inside_stats(r).sent, stored ? 1 : 0);
@@ -320,15 +342,15 @@ static void a_put_after_one_that_failed_vaguely_writes_its_bytes_again(void **st
 {
     wbrig *r = *state;
     blob_address a = wbrig_address("text");
-    faultstore_rule *gate = faultstore_hold(r->buf, FAULT_GET, NULL, FAULT_BEFORE);
+    blob_faultstore_rule *gate = blob_faultstore_hold(r->buf, BLOB_FAULT_GET, NULL, BLOB_FAULT_BEFORE);
 
-    faultstore_fail(r->buf, FAULT_PUT, -EIO, 1);
+    blob_faultstore_fail(r->buf, BLOB_FAULT_PUT, -EIO, 1);
     wbrig_start(r);
     test_status(wbstore_cas_put(r->w, NULL, "text", 4, NULL), -EIO);
-    faultstore_wait_held(gate, 1); /* its upload has begun and will find what is there */
+    blob_faultstore_wait_held(gate, 1); /* its upload has begun and will find what is there */
     assert_int_equal(wbrig_put_ticket(r, "text"), 2);
     assert_true(wbrig_in_buffer(r, &a));
-    faultstore_lift(gate);
+    blob_faultstore_lift(gate);
     test_ok(wbstore_sync(r->w, NULL));
     assert_true(wbrig_in_base(r, &a));
 }
@@ -341,13 +363,13 @@ static void a_put_that_was_refused_is_not_pending(void **state)
 
     wbrig_start(r);
     for (unsigned i = 0; i < sizeof refusals / sizeof refusals[0]; i++) {
-        faultstore_fail(r->buf, FAULT_PUT, refusals[i], 1);
+        blob_faultstore_fail(r->buf, BLOB_FAULT_PUT, refusals[i], 1);
         test_status(wbstore_cas_put(r->w, NULL, "text", 4, NULL), refusals[i]);
         assert_int_equal(inside_state(r->w, blob_address_key(&a)), 0);
     }
     assert_int_equal(inside_stats(r).accepted, 0);
     test_ok(wbstore_sync(r->w, NULL));
-    assert_int_equal(faultstore_count(r->base, FAULT_PUT).calls, 0);
+    assert_int_equal(blob_faultstore_count(r->base, BLOB_FAULT_PUT).calls, 0);
 }
 
 /* ---- how long to wait ----------------------------------------------------------------------------------------------------- */
@@ -466,6 +488,7 @@ int main(void)
         TEST(other_bytes_under_another_key_are_left_alone_and_ours_are_parked),
         TEST(equal_sizes_under_another_key_count_as_done),
         TEST(what_cannot_be_compared_now_is_tried_again),
+        TEST(a_base_that_contradicts_itself_is_asked_again_and_told_of_in_words),
         TEST(a_base_that_checks_keys_is_trusted_to),
         TEST(every_other_failure_leaves_the_blob_waiting),
         TEST(what_waits_is_sent_again_until_it_arrives),

@@ -12,9 +12,9 @@
 static const char *const texts[WAITERS] = {"one", "two", "three", "four"};
 
 /* A wrapper with room for so many blobs and bytes, whose base takes nothing until the test says so. */
-static faultstore_rule *start(wbrig *r, uint64_t blobs_max, uint64_t bytes_max)
+static blob_faultstore_rule *start(wbrig *r, uint64_t blobs_max, uint64_t bytes_max)
 {
-    faultstore_rule *gate = faultstore_hold(r->base, FAULT_PUT, NULL, FAULT_BEFORE);
+    blob_faultstore_rule *gate = blob_faultstore_hold(r->base, BLOB_FAULT_PUT, NULL, BLOB_FAULT_BEFORE);
 
     r->options.buffer_blobs_max = blobs_max;
     r->options.buffer_bytes_max = bytes_max;
@@ -36,11 +36,11 @@ static void queue_up(wbrig_call *calls, wbrig *r, blob_ctx *ctx, unsigned count)
 static void expect_nth_buffered(wbrig *r, unsigned n, const char *text)
 {
     blob_address a = wbrig_address(text);
-    faultstore_call call;
+    blob_faultstore_call call;
     unsigned seen = 0;
 
-    for (size_t i = 0; faultstore_history(r->buf, i, &call); i++)
-        if (call.op == FAULT_PUT && call.status == 0 && seen++ == n) {
+    for (size_t i = 0; blob_faultstore_history(r->buf, i, &call); i++)
+        if (call.op == BLOB_FAULT_PUT && call.status == 0 && seen++ == n) {
             assert_int_equal(blob_key_compare(blob_key_of(call.key, call.key_size), blob_address_key(&a)), 0);
             return;
         }
@@ -53,7 +53,7 @@ static void expect_nth_buffered(wbrig *r, unsigned n, const char *text)
 static void a_put_that_finds_no_room_waits_until_a_blob_has_left(void **state)
 {
     wbrig *r = *state;
-    faultstore_rule *gate = start(r, 1, 0);
+    blob_faultstore_rule *gate = start(r, 1, 0);
     blob_address one = wbrig_address(texts[0]);
     wbrig_call put;
 
@@ -61,12 +61,12 @@ static void a_put_that_finds_no_room_waits_until_a_blob_has_left(void **state)
     queue_up(&put, r, NULL, 1);
     assert_false(wbrig_in_buffer(r, &one));
     assert_int_equal(inside_stats(r).pending_blobs, 1);
-    faultstore_wait_held(gate, 1);
-    faultstore_release(gate, 1);
+    blob_faultstore_wait_held(gate, 1);
+    blob_faultstore_release(gate, 1);
     test_ok(wbrig_end(&put));
     assert_int_equal(put.ticket, 2);
     assert_true(wbrig_in_buffer(r, &one));
-    faultstore_lift(gate);
+    blob_faultstore_lift(gate);
     test_ok(wbstore_sync(r->w, NULL));
     assert_true(wbrig_in_base(r, &one));
 }
@@ -74,44 +74,44 @@ static void a_put_that_finds_no_room_waits_until_a_blob_has_left(void **state)
 static void who_waits_for_room_is_served_in_order(void **state)
 {
     wbrig *r = *state;
-    faultstore_rule *gate = start(r, 1, 0);
+    blob_faultstore_rule *gate = start(r, 1, 0);
     wbrig_call puts[WAITERS];
 
     wbrig_put(r, "first");
     queue_up(puts, r, NULL, WAITERS);
     for (unsigned i = 0; i < WAITERS; i++) {
-        faultstore_wait_held(gate, 1);
-        faultstore_release(gate, 1);
+        blob_faultstore_wait_held(gate, 1);
+        blob_faultstore_release(gate, 1);
         test_ok(wbrig_end(&puts[i])); /* the one that came first, and only that one */
         inside_until_room_waiters(r->w, WAITERS - 1 - i);
         assert_int_equal(puts[i].ticket, i + 2);
         expect_nth_buffered(r, i + 1, texts[i]);
     }
-    faultstore_lift(gate);
+    blob_faultstore_lift(gate);
     test_ok(wbstore_sync(r->w, NULL));
 }
 
 static void one_departure_that_makes_room_for_many_lets_many_in(void **state)
 {
     wbrig *r = *state;
-    faultstore_rule *gate = start(r, 0, 30);
+    blob_faultstore_rule *gate = start(r, 0, 30);
     wbrig_call puts[WAITERS];
 
     wbrig_put(r, "thirty bytes fill all the room");
     queue_up(puts, r, NULL, WAITERS);
-    faultstore_wait_held(gate, 1);
-    faultstore_release(gate, 1);
+    blob_faultstore_wait_held(gate, 1);
+    blob_faultstore_release(gate, 1);
     for (unsigned i = 0; i < WAITERS; i++)
         test_ok(wbrig_end(&puts[i]));
     assert_int_equal(inside_stats(r).pending_blobs, WAITERS);
-    faultstore_lift(gate);
+    blob_faultstore_lift(gate);
     test_ok(wbstore_sync(r->w, NULL));
 }
 
 static void a_large_blob_is_not_starved_by_small_ones(void **state)
 {
     wbrig *r = *state;
-    faultstore_rule *gate = start(r, 0, 10);
+    blob_faultstore_rule *gate = start(r, 0, 10);
     wbrig_call large, small;
 
     wbrig_put(r, "six...");
@@ -119,11 +119,11 @@ static void a_large_blob_is_not_starved_by_small_ones(void **state)
     inside_until_room_waiters(r->w, 1);
     inside_put(&small, r, NULL, "two"); /* there is room for it, but it is not its turn */
     inside_until_room_waiters(r->w, 2);
-    faultstore_wait_held(gate, 1);
-    faultstore_release(gate, 1);
+    blob_faultstore_wait_held(gate, 1);
+    blob_faultstore_release(gate, 1);
     test_ok(wbrig_end(&large));
     inside_until_room_waiters(r->w, 1);
-    faultstore_lift(gate);
+    blob_faultstore_lift(gate);
     test_ok(wbrig_end(&small));
     expect_nth_buffered(r, 1, "all of ten");
     expect_nth_buffered(r, 2, "two");
@@ -132,7 +132,7 @@ static void a_large_blob_is_not_starved_by_small_ones(void **state)
 static void a_wait_for_room_ends_with_its_context(void **state)
 {
     wbrig *r = *state;
-    faultstore_rule *gate = start(r, 1, 0);
+    blob_faultstore_rule *gate = start(r, 1, 0);
     wbrig_call puts[3], late;
     blob_ctx *ctx, *soon;
 
@@ -152,7 +152,7 @@ static void a_wait_for_room_ends_with_its_context(void **state)
     inside_put(&late, r, soon, texts[3]); /* from the end */
     test_status(wbrig_end(&late), -ETIMEDOUT);
     inside_until_room_waiters(r->w, 2);
-    faultstore_lift(gate);
+    blob_faultstore_lift(gate);
     test_ok(wbrig_end(&puts[0]));
     test_ok(wbrig_end(&puts[2])); /* the others kept their places */
     expect_nth_buffered(r, 1, texts[0]);
@@ -166,7 +166,7 @@ static void a_wait_for_room_ends_with_its_context(void **state)
 static void the_first_in_the_queue_that_gives_up_makes_way_for_the_next(void **state)
 {
     wbrig *r = *state;
-    faultstore_rule *gate = start(r, 0, 10);
+    blob_faultstore_rule *gate = start(r, 0, 10);
     wbrig_call large, small;
     blob_ctx *ctx;
 
@@ -180,7 +180,7 @@ static void the_first_in_the_queue_that_gives_up_makes_way_for_the_next(void **s
     test_status(wbrig_end(&large), -ECANCELED);
     test_ok(wbrig_end(&small)); /* though nothing has left */
     assert_int_equal(inside_stats(r).pending_blobs, 2);
-    faultstore_lift(gate);
+    blob_faultstore_lift(gate);
     blob_ctx_free(ctx);
 }
 
@@ -205,16 +205,16 @@ static void what_was_resumed_takes_room(void **state)
 {
     wbrig *r = *state;
     wbrig_call put;
-    faultstore_rule *gate;
+    blob_faultstore_rule *gate;
 
     wbrig_buffer(r, "left behind");
     wbrig_buffer(r, "left behind too");
     gate = start(r, 2, 0);
     queue_up(&put, r, NULL, 1);
-    faultstore_wait_held(gate, 1);
-    faultstore_release(gate, 1);
+    blob_faultstore_wait_held(gate, 1);
+    blob_faultstore_release(gate, 1);
     test_ok(wbrig_end(&put));
-    faultstore_lift(gate);
+    blob_faultstore_lift(gate);
     test_ok(wbstore_sync(r->w, NULL));
     assert_int_equal(inside_stats(r).sent, 3);
 }
@@ -229,22 +229,22 @@ static void a_duplicate_needs_no_room(void **state)
     test_ok(wbstore_cas_put_ticket(r->w, NULL, "text", 4, NULL, &ticket));
     assert_int_equal(ticket, 2);
     assert_int_equal(inside_stats(r).deduplicated, 1);
-    assert_int_equal(faultstore_count(r->buf, FAULT_PUT).calls, 1); /* nor another copy of the bytes */
+    assert_int_equal(blob_faultstore_count(r->buf, BLOB_FAULT_PUT).calls, 1); /* nor another copy of the bytes */
 }
 
 static void a_put_in_the_midst_of_writing_has_its_room_already(void **state)
 {
     wbrig *r = *state;
     blob_address first = wbrig_address("first");
-    faultstore_rule *gate;
+    blob_faultstore_rule *gate;
     wbrig_call writing, put;
 
     start(r, 1, 0);
-    gate = inside_hold(r->buf, FAULT_PUT, &first);
+    gate = inside_hold(r->buf, BLOB_FAULT_PUT, &first);
     inside_put(&writing, r, NULL, "first");
-    faultstore_wait_held(gate, 1);
+    blob_faultstore_wait_held(gate, 1);
     queue_up(&put, r, NULL, 1); /* it waits, though nothing is pending yet */
-    faultstore_lift(gate);
+    blob_faultstore_lift(gate);
     test_ok(wbrig_end(&writing));
     inside_until_room_waiters(r->w, 1);
     test_ok(wbstore_delete(r->w, NULL, blob_address_key(&first)));
@@ -255,18 +255,19 @@ static void a_put_that_is_refused_gives_its_room_back(void **state)
 {
     static const int refusals[] = {BLOB_REJECTED, BLOB_DENIED, -EINVAL, -ENOMEM};
     wbrig *r = *state;
-    faultstore_rule *gate;
+    blob_faultstore_rule *gate;
     wbrig_call writing, put;
 
     start(r, 1, 0);
     for (unsigned i = 0; i < sizeof refusals / sizeof refusals[0]; i++) {
         blob_address one = wbrig_address(texts[0]);
-        gate = faultstore_add(
-            r->buf, &(faultstore_fault){.ops = FAULT_PUT, .action = FAULT_HOLD, .status = refusals[i], .count = 1});
+        gate = blob_faultstore_add(
+            r->buf, &(blob_faultstore_fault){
+                        .ops = BLOB_FAULT_PUT, .action = BLOB_FAULT_HOLD, .status = refusals[i], .count = 1});
         inside_put(&writing, r, NULL, "refused");
-        faultstore_wait_held(gate, 1);
+        blob_faultstore_wait_held(gate, 1);
         queue_up(&put, r, NULL, 1);
-        faultstore_lift(gate);
+        blob_faultstore_lift(gate);
         test_status(wbrig_end(&writing), refusals[i]);
         assert_int_equal(writing.ticket, 0);
         test_ok(wbrig_end(&put));
@@ -292,16 +293,16 @@ static void a_delete_makes_room(void **state)
 static void a_put_with_replace_makes_room(void **state)
 {
     wbrig *r = *state;
-    faultstore_rule *gate = start(r, 1, 0);
+    blob_faultstore_rule *gate = start(r, 1, 0);
     wbrig_call put, replacing;
     blob_address first;
 
     first = wbrig_put(r, "first");
-    faultstore_wait_held(gate, 1);
+    blob_faultstore_wait_held(gate, 1);
     queue_up(&put, r, NULL, 1);
     inside_replace(&replacing, r, NULL, &first, "other bytes");
-    faultstore_wait_hits(gate, 2);
-    faultstore_lift(gate);
+    blob_faultstore_wait_hits(gate, 2);
+    blob_faultstore_lift(gate);
     test_ok(wbrig_end(&replacing));
     test_ok(wbrig_end(&put));
 }
@@ -309,12 +310,12 @@ static void a_put_with_replace_makes_room(void **state)
 static void a_blob_of_no_bytes_counts_as_a_blob(void **state)
 {
     wbrig *r = *state;
-    faultstore_rule *gate = start(r, 1, 0);
+    blob_faultstore_rule *gate = start(r, 1, 0);
     wbrig_call put;
 
     wbrig_put(r, "");
     queue_up(&put, r, NULL, 1);
-    faultstore_lift(gate);
+    blob_faultstore_lift(gate);
     test_ok(wbrig_end(&put));
 }
 

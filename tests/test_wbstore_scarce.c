@@ -1,72 +1,37 @@
-/* test_wbstore_scarce.c - when threads or memory cannot be had, for a while or at the worst moment: nothing that was
- * accepted is lost, nothing hangs, and all goes on when they are there again.
- *
- * pthread_create, malloc, calloc and realloc come through here (the linker's --wrap), for the library and the tests. */
+/* test_wbstore_scarce.c - when a thread cannot be had, for a while or at the worst moment: nothing that was accepted is
+ * lost, nothing hangs, and all goes on when there are threads again. test_oom_wbstore.c has all else that can be lacking,
+ * and every moment. */
+#include "scarce.h"
 #include "wbinside.h"
 
 #include "wbstore/wrapper.h"
 
 #include <errno.h>
 #include <sched.h>
-#include <stdatomic.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
-static atomic_int threads_refused;   /* so many of the next are */
-static atomic_long memory_countdown; /* so many more are granted, then one is not; below 0: all are */
-static atomic_bool memory_gone;      /* none is granted */
-
-int __real_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*run)(void *), void *arg);
-int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*run)(void *), void *arg);
-void *__real_malloc(size_t size);
-void *__wrap_malloc(size_t size);
-void *__real_calloc(size_t count, size_t size);
-void *__wrap_calloc(size_t count, size_t size);
-void *__real_realloc(void *old, size_t size);
-void *__wrap_realloc(void *old, size_t size);
-
-int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*run)(void *), void *arg)
-{
-    int left = atomic_load(&threads_refused);
-
-    while (left > 0)
-        if (atomic_compare_exchange_weak(&threads_refused, &left, left - 1))
-            return EAGAIN;
-    return __real_pthread_create(thread, attr, run, arg);
-}
-
-static bool memory_granted(void)
-{
-    if (atomic_load(&memory_gone))
-        return false;
-    return atomic_load(&memory_countdown) < 0 || atomic_fetch_sub(&memory_countdown, 1) != 0;
-}
-
-void *__wrap_malloc(size_t size)
-{
-    return memory_granted() ? __real_malloc(size) : NULL;
-}
-
-void *__wrap_calloc(size_t count, size_t size)
-{
-    return memory_granted() ? __real_calloc(count, size) : NULL;
-}
-
-void *__wrap_realloc(void *old, size_t size)
-{
-    return memory_granted() ? __real_realloc(old, size) : NULL;
-}
+static test_clock the_clock;
 
 static int set_up(void **state)
 {
-    atomic_store(&threads_refused, 0);
-    atomic_store(&memory_countdown, -1);
-    atomic_store(&memory_gone, false);
+    scarce_reset();
+    scarce_enter(); /* all that these tests do */
     return inside_set_up(state);
 }
 
-/* ---- threads ------------------------------------------------------------------------------------------------- */
+static int tear_down(void **state)
+{
+    int rc;
+
+    scarce_end();
+    rc = wbrig_tear_down(state);
+    scarce_leave();
+    return rc;
+}
+
+static void refuse_threads(long count)
+{
+    scarce_begin(&(scarce_plan){.kinds = SCARCE_THREADS, .whose = SCARCE_ALL, .count = count});
+}
 
 static blob_ctx *ten_seconds(void)
 {
@@ -89,18 +54,19 @@ static void a_blob_is_tried_again_in_time_also_when_no_thread_could_be_had_to_wa
     blob_address a = wbrig_address("first"), b = wbrig_address("second");
     blob_key key = blob_address_key(&a);
     blob_ctx *ctx = ten_seconds();
-    faultstore_rule *hung = inside_hold(r->base, FAULT_PUT, &b);
+    blob_faultstore_rule *hung = inside_hold(r->base, BLOB_FAULT_PUT, &b);
 
-    faultstore_add(r->base,
-                   &(faultstore_fault){
-                       .ops = FAULT_PUT, .key = &key, .status = BLOB_UNAVAILABLE, .retry_after_ms = 300, .count = 1});
+    blob_faultstore_add(
+        r->base,
+        &(blob_faultstore_fault){
+            .ops = BLOB_FAULT_PUT, .key = &key, .status = BLOB_UNAVAILABLE, .retry_after_ms = 300, .count = 1});
     wbrig_start(r);
     wbrig_put(r, "first");
     inside_until_state(r->w, key, WBSTORE_WAITING);
     inside_until(r->w, somebody_keeps_the_time, NULL);
-    atomic_store(&threads_refused, 1);
+    refuse_threads(1);
     wbrig_put(r, "second");
-    faultstore_wait_held(hung, 1);
+    blob_faultstore_wait_held(hung, 1);
     test_ok(wbstore_wait_keys(r->w, ctx, &key, 1));
     blob_ctx_free(ctx);
 }
@@ -112,13 +78,111 @@ static void without_threads_puts_are_accepted_and_sent_once_there_are_some(void 
 
     wbrig_start(r);
     inside_until_resumed(r->w);
-    atomic_store(&threads_refused, 20);
+    refuse_threads(20);
     for (unsigned i = 0; i < 10; i++)
         wbrig_put_number(r, i);
     test_ok(wbstore_sync(r->w, ctx));
-    assert_int_equal(atomic_load(&threads_refused), 0);
+    assert_int_equal(scarce_end(), 20);
     assert_int_equal(inside_stats(r).sent, 10);
     blob_ctx_free(ctx);
+}
+
+static void without_a_thread_for_them_events_are_told_once_there_is_one(void **state)
+{
+    wbrig *r = *state;
+    blob_faultstore_rule *gate = blob_faultstore_hold(r->base, BLOB_FAULT_PUT, NULL, BLOB_FAULT_BEFORE);
+
+    wbrig_start(r);
+    inside_until_resumed(r->w);
+    wbrig_put(r, "text");
+    blob_faultstore_wait_held(gate, 1); /* the writer is there: the only thread to come is that for events */
+    refuse_threads(3);
+    blob_faultstore_lift(gate);
+    wbrig_wait_event(r, WBSTORE_EVENT_DRAINED, 1);
+    assert_int_equal(scarce_end(), 3);
+    assert_int_equal(inside_stats(r).last_status, -EAGAIN);
+}
+
+static void without_a_thread_for_it_the_buffer_is_listed_once_there_is_one(void **state)
+{
+    wbrig *r = *state;
+    blob_ctx *ctx = ten_seconds();
+    blob_address a = wbrig_address("text");
+
+    wbrig_buffer(r, "text");
+    scarce_begin(&(scarce_plan){.kinds = SCARCE_THREADS, .whose = SCARCE_ALL, .nth = 1, .count = 3});
+    wbrig_start(r); /* the first thread is the housekeeper */
+    test_ok(wbstore_sync(r->w, ctx));
+    assert_int_equal(scarce_end(), 3);
+    assert_true(wbrig_in_base(r, &a));
+    assert_int_equal(inside_stats(r).last_status, -EAGAIN);
+    blob_ctx_free(ctx);
+}
+
+/* The put that came first could have none; the housekeeper has the time to try again. */
+static void a_writer_that_could_not_be_had_is_started_also_while_the_buffer_is_being_listed(void **state)
+{
+    wbrig *r = *state;
+    blob_faultstore_rule *listing = blob_faultstore_hold(r->buf, BLOB_FAULT_LIST, NULL, BLOB_FAULT_BEFORE);
+    blob_address a = wbrig_address("text");
+
+    wbrig_start(r);
+    blob_faultstore_wait_held(listing, 1);
+    refuse_threads(3);
+    wbrig_put(r, "text");
+    inside_until_state(r->w, blob_address_key(&a), WB_ABSENT);
+    assert_int_equal(scarce_end(), 3);
+    assert_int_equal(blob_faultstore_held(listing), 1);
+    assert_true(wbrig_in_base(r, &a));
+}
+
+#define DOUBT_MS 1000000000
+
+static bool has_no_threads_but_the_housekeeper(const wbstore *w, const void *arg)
+{
+    (void)arg;
+    return w->threads == 1;
+}
+
+static bool house_has_looked(const wbstore *w, const void *arg)
+{
+    (void)arg;
+    return !w->house_called;
+}
+
+/* An upload may come late, so its blob, which was deleted, is to be deleted once more: by a writer that cannot be had. */
+static void a_thread_that_cannot_be_had_for_a_late_delete_is_asked_for_in_its_time_only(void **state)
+{
+    wbrig *r = *state;
+    blob_address a = wbrig_address("text");
+    uint64_t deletes;
+
+    inside_go_by(r, &the_clock);
+    blob_faultstore_set_in_doubt_ms(r->base, DOUBT_MS);
+    inside_fail(r->base, BLOB_FAULT_PUT, &a, -ETIMEDOUT, 1);
+    r->options.retry_min_ms = r->options.retry_max_ms = 1000;
+    r->options.on_event = NULL; /* no thread for that */
+    wbrig_start(r);
+    wbrig_put(r, "text");
+    inside_until_state(r->w, blob_address_key(&a), WBSTORE_WAITING);
+    test_ok(wbstore_delete(r->w, NULL, blob_address_key(&a)));
+    deletes = blob_faultstore_count(r->base, BLOB_FAULT_DELETE).calls;
+    while (scarce_threads() > 1)
+        test_clock_move(&the_clock, 10);
+    inside_until(r->w, has_no_threads_but_the_housekeeper, NULL);
+    refuse_threads(SCARCE_FOR_GOOD);
+    test_clock_move(&the_clock, DOUBT_MS);
+    while (scarce_refused() == 0)
+        sched_yield();
+    for (unsigned i = 0; i < 100; i++) {
+        pthread_mutex_lock(&r->w->lock);
+        wb_house_wake(r->w);
+        pthread_mutex_unlock(&r->w->lock);
+        inside_until(r->w, house_has_looked, NULL);
+    }
+    assert_int_equal(scarce_end(), 1);
+    test_clock_move(&the_clock, 1000);
+    blob_faultstore_wait_calls(r->base, BLOB_FAULT_DELETE, deletes + 1);
 }
 
 static void without_threads_a_wrapper_closes(void **state)
@@ -128,159 +192,37 @@ static void without_threads_a_wrapper_closes(void **state)
 
     wbrig_start(r);
     inside_until_resumed(r->w);
-    atomic_store(&threads_refused, 1000000);
+    refuse_threads(SCARCE_FOR_GOOD);
     a = wbrig_put_number(r, 1);
     test_ok(wbstore_close(r->w, NULL));
     assert_true(wbrig_in_buffer(r, &a));
-    atomic_store(&threads_refused, 0);
+    assert_true(scarce_end() > 0);
 }
 
 static void a_wrapper_without_a_housekeeper_is_none(void **state)
 {
     wbrig *r = *state;
 
-    atomic_store(&threads_refused, 1);
-    test_status(wbstore_new(&r->w, NULL, faultstore_store(r->base), faultstore_store(r->buf), &r->options), -EAGAIN);
+    refuse_threads(1);
+    test_status(wbstore_new(&r->w, NULL, blob_faultstore_store(r->base), blob_faultstore_store(r->buf), &r->options),
+                -EAGAIN);
     assert_null(r->w);
 }
 
-/* ---- memory -------------------------------------------------------------------------------------------------- */
-
-/* A life of a wrapper over plain stores. Whatever fails may fail with -ENOMEM only; what was accepted and not deleted
- * is in buffer or base at the end, and in the base when there is memory again. */
-enum { BLOBS = 6 };
-
-typedef struct life {
-    blob_store *mem, *base, *buf;
-    bool kept[BLOBS];
-} life;
-
-static void life_is_there(const life *l)
-{
-    for (unsigned i = 0; i < BLOBS; i++) {
-        char text[32];
-        blob_address a;
-        blob *b;
-        if (!l->kept[i])
-            continue;
-        snprintf(text, sizeof text, "a life's %u", i);
-        a = wbrig_address(text);
-        if (blob_store_get(l->buf, NULL, blob_address_key(&a), &b) != 0) /* in this order: it may be on its way */
-            test_ok(blob_store_get(l->mem, NULL, blob_address_key(&a), &b));
-        assert_int_equal(b->size, strlen(text));
-        assert_memory_equal(b->data, text, b->size);
-        blob_unref(b);
-    }
-}
-
-static void expect_no_memory(int rc)
-{
-    if (rc != 0)
-        test_status(rc, -ENOMEM);
-}
-
-static void life_passes(life *l, wbstore *w)
-{
-    blob_ctx *ctx = NULL;
-    blob_address a;
-    uint64_t len;
-    int rc;
-
-    for (unsigned i = 0; i < BLOBS; i++) {
-        char text[32];
-        snprintf(text, sizeof text, "a life's %u", i);
-        rc = wbstore_cas_put(w, NULL, text, strlen(text), &a);
-        expect_no_memory(rc);
-        l->kept[i] = rc == 0;
-        if (i % 3 != 1)
-            continue;
-        rc = wbstore_delete(w, NULL, blob_address_key(&a));
-        if (rc != BLOB_NOT_FOUND)
-            expect_no_memory(rc);
-        l->kept[i] = l->kept[i] && rc == -ENOMEM;
-    }
-    a = wbrig_address("a life's 0");
-    rc = wbstore_put(w, NULL, blob_address_key(&a), blob_view_of("a life's 0", 10), BLOB_REPLACE);
-    expect_no_memory(rc);
-    l->kept[0] = l->kept[0] || rc == 0;
-    expect_no_memory(wbstore_rescan(w, NULL));
-    expect_no_memory(wbstore_len(w, NULL, &len));
-    rc = blob_ctx_new_timeout(&ctx, NULL, 20000);
-    expect_no_memory(rc);
-    if (rc == 0)
-        expect_no_memory(wbstore_sync(w, ctx));
-    blob_ctx_free(ctx);
-}
-
-static void life_begins(life *l)
-{
-    *l = (life){.mem = NULL};
-    test_ok(blob_memstore_new(&l->mem));
-    test_ok(blob_hashcas_new(&l->base, l->mem, blob_hash_sha256()));
-    test_ok(blob_memstore_new(&l->buf));
-    test_put(l->buf, test_key("left from before"), "old");
-}
-
-static void life_ends(life *l)
-{
-    test_ok(blob_store_close(l->base, NULL));
-    test_ok(blob_store_close(l->mem, NULL));
-    test_ok(blob_store_close(l->buf, NULL));
-}
-
-/* True: that allocation was never reached. */
-static bool life_lacks(long nth)
-{
-    wbstore_options o = wbstore_options_default();
-    bool reached;
-    wbstore *w;
-    life l;
-    int rc;
-
-    o.retry_min_ms = o.retry_max_ms = 1;
-    o.unified_view = 1;
-    life_begins(&l);
-    atomic_store(&memory_countdown, nth);
-    rc = wbstore_new(&w, NULL, l.base, l.buf, &o);
-    expect_no_memory(rc);
-    if (rc == 0)
-        life_passes(&l, w);
-    reached = atomic_exchange(&memory_countdown, -1) < 0;
-    if (rc == 0) {
-        life_is_there(&l);
-        while ((rc = wbstore_sync(w, NULL)) == -ENOMEM) /* the listing of the start is tried again in a moment */
-            sched_yield();
-        test_ok(rc);
-        assert_int_equal(test_len(l.buf), 0);
-        life_is_there(&l);
-        test_expect(l.mem, test_key("left from before"), "old");
-        wbstore_free(w);
-    }
-    life_ends(&l);
-    return !reached;
-}
-
-static void each_allocation_may_fail(void **state)
-{
-    long nth = 0;
-
-    (void)state;
-    while (!life_lacks(nth))
-        nth++;
-    assert_true(nth > 30);
-}
-
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, wbrig_tear_down)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(a_blob_is_tried_again_in_time_also_when_no_thread_could_be_had_to_wait_for_that),
         TEST(without_threads_puts_are_accepted_and_sent_once_there_are_some),
+        TEST(without_a_thread_for_them_events_are_told_once_there_is_one),
+        TEST(without_a_thread_for_it_the_buffer_is_listed_once_there_is_one),
+        TEST(a_writer_that_could_not_be_had_is_started_also_while_the_buffer_is_being_listed),
+        TEST(a_thread_that_cannot_be_had_for_a_late_delete_is_asked_for_in_its_time_only),
         TEST(without_threads_a_wrapper_closes),
         TEST(a_wrapper_without_a_housekeeper_is_none),
-        TEST(each_allocation_may_fail),
     };
 
-    return cmocka_run_group_tests_name("threads and memory are scarce", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("threads are scarce", tests, NULL, NULL);
 }

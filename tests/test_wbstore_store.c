@@ -29,9 +29,9 @@ static void put_goes_to_the_base_at_once_and_not_into_the_buffer(void **state)
     test_expect(r->base_mem, key, "two");
     test_ok(wbstore_put(r->w, NULL, test_key("new"), blob_view_of(NULL, 0), BLOB_REPLACE));
     test_expect(r->base_mem, test_key("new"), "");
-    assert_int_equal(faultstore_count(r->buf, FAULT_PUT).calls, 0);
+    assert_int_equal(blob_faultstore_count(r->buf, BLOB_FAULT_PUT).calls, 0);
     assert_int_equal(wbrig_stats(r).accepted, 0);
-    faultstore_fail(r->base, FAULT_PUT, -ENOSPC, 2);
+    blob_faultstore_fail(r->base, BLOB_FAULT_PUT, -ENOSPC, 2);
     test_status(wbstore_put(r->w, NULL, test_key("k"), blob_view_of("x", 1), 0), -ENOSPC);
     test_status(wbstore_put(r->w, NULL, test_key("k"), blob_view_of("x", 1), BLOB_REPLACE), -ENOSPC);
 }
@@ -42,9 +42,9 @@ static void list_and_len_are_the_bases_unless_asked_otherwise(void **state)
     unsigned count = 0;
     uint64_t len;
 
-    faultstore_hold(r->base, FAULT_PUT, NULL, FAULT_BEFORE);
+    blob_faultstore_hold(r->base, BLOB_FAULT_PUT, NULL, BLOB_FAULT_BEFORE);
     wbrig_start(r);
-    faultstore_wait_calls(r->buf, FAULT_LIST, 1);
+    blob_faultstore_wait_calls(r->buf, BLOB_FAULT_LIST, 1);
     test_put(r->base_mem, test_key("a"), "x");
     test_put(r->base_mem, test_key("b"), "x");
     wbrig_put(r, "pending");
@@ -52,9 +52,9 @@ static void list_and_len_are_the_bases_unless_asked_otherwise(void **state)
     assert_int_equal(count, 1);
     test_ok(wbstore_len(r->w, NULL, &len));
     assert_int_equal(len, 2);
-    assert_int_equal(faultstore_count(r->buf, FAULT_LIST).calls, 1);
-    assert_int_equal(faultstore_count(r->buf, FAULT_LEN).calls, 0);
-    faultstore_fail(r->base, FAULT_LIST | FAULT_LEN, BLOB_UNAVAILABLE, 2);
+    assert_int_equal(blob_faultstore_count(r->buf, BLOB_FAULT_LIST).calls, 1);
+    assert_int_equal(blob_faultstore_count(r->buf, BLOB_FAULT_LEN).calls, 0);
+    blob_faultstore_fail(r->base, BLOB_FAULT_LIST | BLOB_FAULT_LEN, BLOB_UNAVAILABLE, 2);
     test_status(wbstore_list(r->w, NULL, test_key("b"), count_keys, &count), BLOB_UNAVAILABLE);
     len = 77;
     test_status(wbstore_len(r->w, NULL, &len), BLOB_UNAVAILABLE);
@@ -70,7 +70,7 @@ static void delete_goes_to_the_base_too(void **state)
     test_ok(wbstore_delete(r->w, NULL, test_key("k")));
     test_expect_missing(r->base_mem, test_key("k"));
     test_status(wbstore_delete(r->w, NULL, test_key("k")), BLOB_NOT_FOUND);
-    faultstore_fail(r->base, FAULT_DELETE, BLOB_DENIED, 1);
+    blob_faultstore_fail(r->base, BLOB_FAULT_DELETE, BLOB_DENIED, 1);
     test_status(wbstore_delete(r->w, NULL, test_key("k")), BLOB_DENIED);
 }
 
@@ -80,7 +80,7 @@ static void as_store_does_what_the_wrapper_does(void **state)
 {
     wbrig *r = *state;
     blob_address a, b, expected = wbrig_address("bytes");
-    faultstore_rule *gate = faultstore_hold(r->base, FAULT_PUT, NULL, FAULT_BEFORE);
+    blob_faultstore_rule *gate = blob_faultstore_hold(r->base, BLOB_FAULT_PUT, NULL, BLOB_FAULT_BEFORE);
     blob_store *s;
 
     wbrig_start(r);
@@ -97,7 +97,7 @@ static void as_store_does_what_the_wrapper_does(void **state)
     assert_true(wbrig_in_buffer(r, &a));
     assert_int_equal(test_len(s), 0); /* of the base */
     test_status(blob_store_put(s, NULL, blob_address_key(&a), blob_view_of("bytes", 5), 0), BLOB_EXISTS);
-    faultstore_lift(gate);
+    blob_faultstore_lift(gate);
     test_put(s, test_key("k"), "put");
     test_expect(r->base_mem, test_key("k"), "put");
     test_ok(blob_store_delete(s, NULL, test_key("k"), BLOB_LAZY));
@@ -112,8 +112,8 @@ static void what_the_base_says_of_itself_the_wrapper_says_too(void **state)
     wbrig *r = *state;
     blob_store *s;
 
-    faultstore_set_traits(r->base, BLOB_TRAIT_CHECKS_KEYS);
-    faultstore_set_in_doubt_ms(r->base, 1234);
+    blob_faultstore_set_traits(r->base, BLOB_TRAIT_CHECKS_KEYS);
+    blob_faultstore_set_in_doubt_ms(r->base, 1234);
     wbrig_start(r);
     s = wbstore_as_store(r->w);
     assert_int_equal(s->ops->traits(s), BLOB_TRAIT_CHECKS_KEYS);
@@ -146,16 +146,16 @@ static void raze_tower(tower *t)
 static void a_wrapper_over_a_wrapper_brings_blobs_to_the_inner_ones_base(void **state)
 {
     wbrig *r = *state;
-    faultstore_rule *gate = faultstore_hold(r->base, FAULT_PUT, NULL, FAULT_BEFORE);
+    blob_faultstore_rule *gate = blob_faultstore_hold(r->base, BLOB_FAULT_PUT, NULL, BLOB_FAULT_BEFORE);
     tower t = raise_tower(r);
     blob_address a, expected = wbrig_address("from above");
 
     test_ok(wbstore_cas_put(t.outer, NULL, "from above", 10, &a));
     assert_int_equal(blob_key_compare(blob_address_key(&a), blob_address_key(&expected)), 0);
-    faultstore_wait_held(gate, 1);
+    blob_faultstore_wait_held(gate, 1);
     test_expect(t.buf, blob_address_key(&a), "from above");
     test_expect(wbstore_as_store(t.outer), blob_address_key(&a), "from above");
-    faultstore_lift(gate);
+    blob_faultstore_lift(gate);
     test_ok(wbstore_sync(t.outer, NULL));
     test_expect(r->base_mem, blob_address_key(&a), "from above");
     test_expect(wbstore_as_store(t.outer), blob_address_key(&a), "from above");
@@ -166,11 +166,11 @@ static void a_wrapper_over_a_wrapper_brings_blobs_to_the_inner_ones_base(void **
 static void an_outer_wrapper_sees_what_is_pending_in_the_inner_one(void **state)
 {
     wbrig *r = *state;
-    faultstore_rule *gate = faultstore_hold(r->base, FAULT_PUT, NULL, FAULT_BEFORE);
+    blob_faultstore_rule *gate = blob_faultstore_hold(r->base, BLOB_FAULT_PUT, NULL, BLOB_FAULT_BEFORE);
     tower t = raise_tower(r);
     blob_address a = wbrig_put(r, "pending below");
 
-    faultstore_wait_held(gate, 1);
+    blob_faultstore_wait_held(gate, 1);
     test_expect(wbstore_as_store(t.outer), blob_address_key(&a), "pending below");
     /* The same blob from above: it is there, so the outer one has nothing to send. */
     test_ok(wbstore_cas_put(t.outer, NULL, "pending below", 13, NULL));
@@ -178,7 +178,7 @@ static void an_outer_wrapper_sees_what_is_pending_in_the_inner_one(void **state)
     assert_int_equal(test_len(t.buf), 0);
     assert_true(wbrig_in_buffer(r, &a));
     test_ok(wbstore_delete(t.outer, NULL, blob_address_key(&a)));
-    faultstore_lift(gate);
+    blob_faultstore_lift(gate);
     test_ok(wbstore_sync(r->w, NULL));
     assert_int_equal(test_len(r->base_mem) + test_len(r->buf_mem), 0);
     raze_tower(&t);
@@ -210,7 +210,8 @@ static void three_floors_with_faults_in_the_cellar_lose_nothing(void **state)
     wbstore *top;
     tower t;
 
-    faultstore_add(r->base, &(faultstore_fault){.ops = FAULT_PUT, .status = BLOB_UNAVAILABLE, .every = 2});
+    blob_faultstore_add(r->base,
+                        &(blob_faultstore_fault){.ops = BLOB_FAULT_PUT, .status = BLOB_UNAVAILABLE, .every = 2});
     t = raise_tower(r);
     test_ok(blob_memstore_new(&top_buf));
     test_ok(wbstore_new(&top, NULL, wbstore_as_store(t.outer), top_buf, &r->options));

@@ -68,12 +68,16 @@ static void spread(wbrig *r, unsigned where)
 static void expect_listing(wbrig *r, unsigned where, blob_key start, size_t stop_at, int verdict)
 {
     told expected = {.stop_at = stop_at, .verdict = verdict}, t = expected;
+    blob_error error;
     int status = 0;
 
     for (unsigned i = 0; i < PLACES && status == 0; i++, where /= 4)
         if (where % 4 != 0 && blob_key_compare(places[i], start) >= 0)
             status = tell(&expected, places[i], where % 4 & 1 ? 8 : 4); /* of both, the buffer's */
+    blob_fail(-EXDEV, 0, "an older reason");
     test_status(wbstore_list(r->w, NULL, start, tell, &t), status == BLOB_LIST_STOP ? 0 : status);
+    blob_last_error(&error);
+    assert_int_equal(error.status, status < 0 ? status : -EXDEV);
     assert_int_equal(t.count, expected.count);
     assert_int_equal(t.sizes, expected.sizes);
     assert_false(t.out_of_order);
@@ -209,9 +213,9 @@ static void a_base_of_many_keys_behind_the_last_of_the_buffer_is_listed_whole(vo
 #define MOVING 40
 
 /* MOVING blobs at a shut base, the oldest first through one writer. */
-static faultstore_rule *start_moving(wbrig *r)
+static blob_faultstore_rule *start_moving(wbrig *r)
 {
-    faultstore_rule *gate = faultstore_hold(r->base, FAULT_PUT, NULL, FAULT_BEFORE);
+    blob_faultstore_rule *gate = blob_faultstore_hold(r->base, BLOB_FAULT_PUT, NULL, BLOB_FAULT_BEFORE);
 
     r->options.writers_max = 1;
     start_unified(r);
@@ -222,7 +226,7 @@ static faultstore_rule *start_moving(wbrig *r)
 
 typedef struct mover {
     wbrig *r;
-    faultstore_rule *gate;
+    blob_faultstore_rule *gate;
     size_t from, step; /* moves `step` blobs at each key from there on, */
     size_t total;      /* so many altogether */
     size_t moved;
@@ -238,8 +242,8 @@ static void move_some(void *arg, size_t count, blob_key key)
     if (count < m->from || step == 0)
         return;
     m->moved += step;
-    faultstore_release(m->gate, (unsigned)step);
-    faultstore_wait_calls(m->r->buf, FAULT_DELETE, m->moved);
+    blob_faultstore_release(m->gate, (unsigned)step);
+    blob_faultstore_wait_calls(m->r->buf, BLOB_FAULT_DELETE, m->moved);
 }
 
 static void keys_that_move_during_a_listing_are_listed_once(void **state)
@@ -282,16 +286,16 @@ static void keys_that_move_between_the_two_stores_listings_are_listed_once(void 
     wbrig *r = *state;
 
     for (int before = 0; before < 2; before++) {
-        faultstore_rule *gate = start_moving(r), *between;
+        blob_faultstore_rule *gate = start_moving(r), *between;
         listing l = {.r = r};
         pthread_t thread;
 
-        between = faultstore_hold(before ? r->buf : r->base, FAULT_LIST, NULL, FAULT_BEFORE);
+        between = blob_faultstore_hold(before ? r->buf : r->base, BLOB_FAULT_LIST, NULL, BLOB_FAULT_BEFORE);
         test_thread_start(&thread, list_all, &l);
-        faultstore_wait_held(between, 1);
-        faultstore_lift(gate);
+        blob_faultstore_wait_held(between, 1);
+        blob_faultstore_lift(gate);
         test_ok(wbstore_sync(r->w, NULL));
-        faultstore_lift(between);
+        blob_faultstore_lift(between);
         test_thread_join(thread);
         test_ok(l.status);
         assert_int_equal(l.t.count, MOVING);
@@ -317,7 +321,7 @@ static void keys_that_move_between_the_stretches_of_a_listing_are_listed_once(vo
         told t = {.at = move_some, .at_arg = &m};
         test_ok(wbrig_set_up(state));
         m.r = *state;
-        m.gate = faultstore_hold(m.r->base, FAULT_PUT, NULL, FAULT_BEFORE);
+        m.gate = blob_faultstore_hold(m.r->base, BLOB_FAULT_PUT, NULL, BLOB_FAULT_BEFORE);
         put_numbers(m.r->buf_mem, 0, KEYS, 1);
         m.r->options.unified_view = 1;
         m.r->options.writers_max = 1;
@@ -378,16 +382,19 @@ static void a_listing_that_breaks_in_either_store_says_so(void **state)
     put_numbers(r->base_mem, 1, 20, 2);
     for (uint64_t after = 0; after < 10; after++) {
         for (int base = 0; base < 2; base++) {
-            faultstore *f = base ? r->base : r->buf;
-            faultstore_fault fault = {
-                .ops = FAULT_LIST, .when = FAULT_DURING, .after_keys = after, .status = BLOB_UNAVAILABLE, .count = 1};
+            blob_faultstore *f = base ? r->base : r->buf;
+            blob_faultstore_fault fault = {.ops = BLOB_FAULT_LIST,
+                                           .when = BLOB_FAULT_DURING,
+                                           .after_keys = after,
+                                           .status = BLOB_UNAVAILABLE,
+                                           .count = 1};
             told t = {.count = 0};
             uint64_t len = 77;
-            faultstore_add(f, &fault);
+            blob_faultstore_add(f, &fault);
             test_status(wbstore_list(r->w, NULL, blob_key_of(NULL, 0), tell, &t), BLOB_UNAVAILABLE);
             assert_false(t.out_of_order);
             assert_true(t.count < 20);
-            faultstore_add(f, &fault);
+            blob_faultstore_add(f, &fault);
             test_status(wbstore_len(r->w, NULL, &len), BLOB_UNAVAILABLE);
             assert_int_equal(len, 0);
         }

@@ -1,5 +1,5 @@
 /* test_wbstore_wait.c - sync, wait and wait_keys: whom they wait for, whom not, and what ends them. */
-#include "wbrig.h"
+#include "wbinside.h"
 
 #include <errno.h>
 #include <sched.h>
@@ -7,27 +7,27 @@
 #include <stdlib.h>
 #include <string.h>
 
-static faultstore_rule *shut_base(wbrig *r)
+static blob_faultstore_rule *shut_base(wbrig *r)
 {
-    return faultstore_hold(r->base, FAULT_PUT, NULL, FAULT_BEFORE);
+    return blob_faultstore_hold(r->base, BLOB_FAULT_PUT, NULL, BLOB_FAULT_BEFORE);
 }
 
 /* A gate for this text alone. */
-static faultstore_rule *shut_base_for(wbrig *r, const char *text)
+static blob_faultstore_rule *shut_base_for(wbrig *r, const char *text)
 {
     blob_address a = wbrig_address(text);
     blob_key key = blob_address_key(&a);
 
-    return faultstore_hold(r->base, FAULT_PUT, &key, FAULT_BEFORE);
+    return blob_faultstore_hold(r->base, BLOB_FAULT_PUT, &key, BLOB_FAULT_BEFORE);
 }
 
-static faultstore_rule *reject(wbrig *r, const char *text, int status, const char *reason)
+static blob_faultstore_rule *reject(wbrig *r, const char *text, int status, const char *reason)
 {
     blob_address a = wbrig_address(text);
     blob_key key = blob_address_key(&a);
 
-    return faultstore_add(r->base,
-                          &(faultstore_fault){.ops = FAULT_PUT, .key = &key, .status = status, .text = reason});
+    return blob_faultstore_add(
+        r->base, &(blob_faultstore_fault){.ops = BLOB_FAULT_PUT, .key = &key, .status = status, .text = reason});
 }
 
 static int wait_keys_of(wbrig *r, const char *const *texts, size_t count)
@@ -71,7 +71,7 @@ static void a_put_written_through_has_a_ticket_too_and_need_not_be_waited_for(vo
     ticket = wbrig_put_ticket(r, "b");
     assert_int_equal(ticket, 2);
     assert_int_equal(wbstore_safe_ticket(r->w), 0); /* the first is still pending */
-    faultstore_clear(r->base);
+    blob_faultstore_clear(r->base);
     test_ok(wbstore_wait(r->w, NULL, ticket));
     assert_int_equal(wbstore_safe_ticket(r->w), 2);
 }
@@ -87,7 +87,7 @@ static void ticket_0_comes_before_all_and_a_ticket_not_given_is_refused(void **s
     test_status(wbstore_wait(r->w, NULL, 1), -EINVAL);
     wbrig_put(r, "a");
     test_ok(wbstore_wait(r->w, NULL, 0));
-    faultstore_wait_calls(r->buf, FAULT_LIST, 1);
+    blob_faultstore_wait_calls(r->buf, BLOB_FAULT_LIST, 1);
     test_ok(wbstore_wait(r->w, NULL, 0));
     test_status(wbstore_wait(r->w, NULL, 2), -EINVAL);
     test_status(wbstore_wait(r->w, NULL, UINT64_MAX), -EINVAL);
@@ -96,7 +96,7 @@ static void ticket_0_comes_before_all_and_a_ticket_not_given_is_refused(void **s
 static void wait_waits_up_to_its_ticket_and_no_further(void **state)
 {
     wbrig *r = *state;
-    faultstore_rule *first = shut_base_for(r, "first"), *last = shut_base_for(r, "last");
+    blob_faultstore_rule *first = shut_base_for(r, "first"), *last = shut_base_for(r, "last");
     wbrig_call wait = {.call = wbrig_call_wait};
     uint64_t ticket;
 
@@ -107,17 +107,17 @@ static void wait_waits_up_to_its_ticket_and_no_further(void **state)
     wait.w = r->w;
     wait.ticket = ticket;
     wbrig_begin_asleep(&wait);
-    faultstore_wait_held(last, 1);
-    faultstore_lift(first);
+    blob_faultstore_wait_held(last, 1);
+    blob_faultstore_lift(first);
     assert_int_equal(wbrig_end(&wait), 0);
-    assert_int_equal(faultstore_held(last), 1);
+    assert_int_equal(blob_faultstore_held(last), 1);
     assert_int_equal(wbstore_safe_ticket(r->w), 2);
 }
 
 static void who_waits_for_more_does_not_hold_up_who_waits_for_less(void **state)
 {
     wbrig *r = *state;
-    faultstore_rule *less = shut_base_for(r, "less"), *more = shut_base_for(r, "more");
+    blob_faultstore_rule *less = shut_base_for(r, "less"), *more = shut_base_for(r, "more");
     wbrig_call wait = {.call = wbrig_call_wait, .ticket = 1};
     blob_ctx *soon;
 
@@ -130,16 +130,50 @@ static void who_waits_for_more_does_not_hold_up_who_waits_for_less(void **state)
     test_ok(blob_ctx_new_timeout(&soon, NULL, 2));
     test_status(wbstore_sync(r->w, soon), -ETIMEDOUT);
     blob_ctx_free(soon);
-    faultstore_wait_held(more, 1);
-    faultstore_lift(less);
+    blob_faultstore_wait_held(more, 1);
+    blob_faultstore_lift(less);
     assert_int_equal(wbrig_end(&wait), 0);
-    assert_int_equal(faultstore_held(more), 1);
+    assert_int_equal(blob_faultstore_held(more), 1);
+}
+
+/* .retry_after_ms keeps the blob waiting. */
+static void a_sync_that_ends_says_how_much_is_left_and_what_it_waits_for(void **state)
+{
+    static const int statuses[] = {-EIO,
+                                   BLOB_UNAVAILABLE}; /* of a blob's own, and of a base that is down from then on */
+    wbrig *r = *state;
+    blob_error error;
+    blob_ctx *soon;
+
+    for (unsigned i = 0; i < 2; i++) {
+        blob_faultstore_rule *broken = blob_faultstore_add(
+            r->base,
+            &(blob_faultstore_fault){
+                .ops = BLOB_FAULT_PUT, .status = statuses[i], .text = "out of paper", .retry_after_ms = 3600000});
+        blob_address a;
+
+        wbrig_start(r);
+        a = wbrig_put(r, "text");
+        inside_until_state(r->w, blob_address_key(&a), WBSTORE_WAITING);
+        test_ok(blob_ctx_new_timeout(&soon, NULL, 2));
+        test_status(wbstore_sync(r->w, soon), -ETIMEDOUT);
+        blob_last_error(&error);
+        assert_int_equal(error.status, -ETIMEDOUT);
+        assert_non_null(strstr(error.text, "1 blob"));
+        assert_non_null(strstr(error.text, "out of paper"));
+        test_status(wbstore_wait(r->w, soon, 1), -ETIMEDOUT);
+        blob_ctx_free(soon);
+        wbrig_stop(r);
+        blob_faultstore_lift(broken);
+        test_ok(blob_store_delete(r->buf_mem, NULL, blob_address_key(&a), 0));
+    }
+    wbrig_start(r);
 }
 
 static void the_ticket_of_a_duplicate_waits_for_the_blob_that_is_pending(void **state)
 {
     wbrig *r = *state;
-    faultstore_rule *gate = shut_base(r);
+    blob_faultstore_rule *gate = shut_base(r);
     wbrig_call wait = {.call = wbrig_call_wait};
 
     wbrig_start(r);
@@ -148,7 +182,7 @@ static void the_ticket_of_a_duplicate_waits_for_the_blob_that_is_pending(void **
     wait.w = r->w;
     wbrig_begin_asleep(&wait);
     assert_int_equal(wbstore_safe_ticket(r->w), 0);
-    faultstore_lift(gate);
+    blob_faultstore_lift(gate);
     assert_int_equal(wbrig_end(&wait), 0);
     assert_int_equal(test_len(r->base_mem), 1);
 }
@@ -156,17 +190,17 @@ static void the_ticket_of_a_duplicate_waits_for_the_blob_that_is_pending(void **
 static void safe_ticket_tells_up_to_where_everything_has_arrived(void **state)
 {
     wbrig *r = *state;
-    faultstore_rule *second = shut_base_for(r, "second");
+    blob_faultstore_rule *second = shut_base_for(r, "second");
 
     wbrig_start(r);
     assert_int_equal(wbstore_safe_ticket(r->w), 0);
     wbrig_put(r, "first");
     wbrig_put(r, "second");
     wbrig_put(r, "third");
-    faultstore_wait_calls(r->buf, FAULT_DELETE, 2);
+    blob_faultstore_wait_calls(r->buf, BLOB_FAULT_DELETE, 2);
     test_ok(wbstore_wait(r->w, NULL, 1));
     assert_int_equal(wbstore_safe_ticket(r->w), 1); /* however many behind it have arrived */
-    faultstore_lift(second);
+    blob_faultstore_lift(second);
     test_ok(wbstore_sync(r->w, NULL));
     assert_int_equal(wbstore_safe_ticket(r->w), 3);
 }
@@ -174,8 +208,8 @@ static void safe_ticket_tells_up_to_where_everything_has_arrived(void **state)
 static void safe_ticket_is_0_while_resumed_blobs_are_pending(void **state)
 {
     wbrig *r = *state;
-    faultstore_rule *listing = faultstore_hold(r->buf, FAULT_LIST, NULL, FAULT_BEFORE);
-    faultstore_rule *resumed = shut_base_for(r, "resumed");
+    blob_faultstore_rule *listing = blob_faultstore_hold(r->buf, BLOB_FAULT_LIST, NULL, BLOB_FAULT_BEFORE);
+    blob_faultstore_rule *resumed = shut_base_for(r, "resumed");
     blob_address a;
     blob_key key;
 
@@ -183,12 +217,12 @@ static void safe_ticket_is_0_while_resumed_blobs_are_pending(void **state)
     wbrig_start(r);
     a = wbrig_put(r, "new");
     key = blob_address_key(&a);
-    faultstore_wait_calls(r->buf, FAULT_DELETE, 1); /* it has arrived, */
-    assert_int_equal(wbstore_safe_ticket(r->w), 0); /* but what the buffer held is not known yet, */
-    faultstore_lift(listing);
+    blob_faultstore_wait_calls(r->buf, BLOB_FAULT_DELETE, 1); /* it has arrived, */
+    assert_int_equal(wbstore_safe_ticket(r->w), 0);           /* but what the buffer held is not known yet, */
+    blob_faultstore_lift(listing);
     test_ok(wbstore_wait_keys(r->w, NULL, &key, 1));
     assert_int_equal(wbstore_safe_ticket(r->w), 0); /* and then known to be pending */
-    faultstore_lift(resumed);
+    blob_faultstore_lift(resumed);
     test_ok(wbstore_sync(r->w, NULL));
     assert_int_equal(wbstore_safe_ticket(r->w), 1);
 }
@@ -204,7 +238,7 @@ static void a_parked_blob_holds_the_safe_ticket_back(void **state)
     wbrig_put(r, "third");
     test_status(wbstore_sync(r->w, NULL), BLOB_REJECTED);
     assert_int_equal(wbstore_safe_ticket(r->w), 1);
-    faultstore_clear(r->base);
+    blob_faultstore_clear(r->base);
     test_ok(wbstore_retry_parked(r->w));
     test_ok(wbstore_sync(r->w, NULL));
     assert_int_equal(wbstore_safe_ticket(r->w), 3);
@@ -214,7 +248,7 @@ static void a_parked_blob_holds_the_safe_ticket_back(void **state)
 
 typedef struct steady_puts {
     wbrig *r;
-    faultstore_rule *gate;
+    blob_faultstore_rule *gate;
     atomic_bool done;
     bool gave_up;
 } steady_puts;
@@ -232,12 +266,12 @@ static void *put_steadily(void *arg)
             if (wbstore_cas_put(s->r->w, NULL, bytes, sizeof bytes, NULL) != 0)
                 s->gave_up = true;
         }
-        faultstore_release(s->gate, 1);
-        faultstore_wait_calls(s->r->buf, FAULT_DELETE, round);
+        blob_faultstore_release(s->gate, 1);
+        blob_faultstore_wait_calls(s->r->buf, BLOB_FAULT_DELETE, round);
         s->gave_up = s->gave_up || round == 20000;
     }
     if (s->gave_up)
-        faultstore_lift(s->gate);
+        blob_faultstore_lift(s->gate);
     return NULL;
 }
 
@@ -249,7 +283,7 @@ static void sync_ends_under_steady_puts(void **state)
     pthread_t putter;
 
     r->options.writers_max = 1;
-    faultstore_keep_history(r->buf, false);
+    blob_faultstore_keep_history(r->buf, false);
     wbrig_start(r);
     for (unsigned n = 0; n < 20; n++)
         wbrig_put_number(r, n);
@@ -268,7 +302,7 @@ static void sync_ends_under_steady_puts(void **state)
 static void sync_waits_for_what_was_put_before_it_however_it_was_put(void **state)
 {
     wbrig *r = *state;
-    faultstore_rule *gate = shut_base(r);
+    blob_faultstore_rule *gate = shut_base(r);
     wbrig_call sync = {.call = wbrig_call_sync};
 
     wbrig_buffer(r, "resumed");
@@ -278,7 +312,7 @@ static void sync_waits_for_what_was_put_before_it_however_it_was_put(void **stat
     wbrig_put(r, "resumed");
     sync.w = r->w;
     wbrig_begin_asleep(&sync);
-    faultstore_lift(gate);
+    blob_faultstore_lift(gate);
     assert_int_equal(wbrig_end(&sync), 0);
     assert_int_equal(test_len(r->base_mem), 2);
     assert_int_equal(test_len(r->buf_mem), 0);
@@ -290,7 +324,7 @@ static void a_wait_for_what_is_parked_waits_for_the_rest_and_then_tells_of_the_f
 {
     static const char *const texts[] = {"good", "bad", "worse", "slow"};
     wbrig *r = *state;
-    faultstore_rule *slow = shut_base_for(r, "slow");
+    blob_faultstore_rule *slow = shut_base_for(r, "slow");
     blob_address addresses[4];
     blob_key keys[4];
 
@@ -307,13 +341,13 @@ static void a_wait_for_what_is_parked_waits_for_the_rest_and_then_tells_of_the_f
         {.call = wbrig_call_wait_keys, .w = r->w, .keys = keys, .count = 4},
     };
     wbrig_wait_event(r, WBSTORE_EVENT_PARKED, 2);
-    faultstore_wait_held(slow, 1);
+    blob_faultstore_wait_held(slow, 1);
     for (size_t i = 0; i < 3; i++)
         wbrig_begin(&waits[i]);
     wbrig_until_waited(r->w);
     wbrig_until_key_waited(r->w, keys[3]);
     assert_false(wbrig_in_base(r, &addresses[3]));
-    faultstore_lift(slow);
+    blob_faultstore_lift(slow);
     for (size_t i = 0; i < 3; i++) {
         test_status(wbrig_end(&waits[i]), BLOB_REJECTED);
         assert_non_null(strstr(waits[i].error.text, "too purple"));
@@ -344,7 +378,8 @@ static void *wait_and_look(void *arg)
 static void a_parked_key_that_is_retried_during_a_wait_is_waited_for(void **state)
 {
     wbrig *r = *state;
-    faultstore_rule *slow = shut_base_for(r, "slow"), *rejects = reject(r, "bad", BLOB_REJECTED, "not now"), *retried;
+    blob_faultstore_rule *slow = shut_base_for(r, "slow"), *rejects = reject(r, "bad", BLOB_REJECTED, "not now"),
+                         *retried;
     keys_wait k = {.r = r};
     blob_address bad, other;
     pthread_t thread;
@@ -355,17 +390,17 @@ static void a_parked_key_that_is_retried_during_a_wait_is_waited_for(void **stat
     k.keys[0] = blob_address_key(&bad);
     k.keys[1] = blob_address_key(&other);
     wbrig_wait_event(r, WBSTORE_EVENT_PARKED, 1);
-    faultstore_wait_held(slow, 1);
+    blob_faultstore_wait_held(slow, 1);
     test_thread_start(&thread, wait_and_look, &k);
     wbrig_until_key_waited(r->w, k.keys[1]); /* it is past the first, which was parked */
-    retried = faultstore_hold(r->base, FAULT_PUT, &k.keys[0], FAULT_BEFORE);
-    faultstore_lift(rejects);
+    retried = blob_faultstore_hold(r->base, BLOB_FAULT_PUT, &k.keys[0], BLOB_FAULT_BEFORE);
+    blob_faultstore_lift(rejects);
     test_ok(wbstore_retry_parked(r->w));
-    faultstore_wait_held(retried, 1);
-    faultstore_lift(slow);
+    blob_faultstore_wait_held(retried, 1);
+    blob_faultstore_lift(slow);
     while (!atomic_load(&k.over) && !wbrig_key_is_waited(r->w, k.keys[0]))
         sched_yield();
-    faultstore_lift(retried);
+    blob_faultstore_lift(retried);
     test_thread_join(thread);
     test_ok(k.status);
     test_ok(k.size_status);
@@ -377,20 +412,20 @@ static void wait_keys_waits_for_its_keys_only_and_not_for_a_key_that_nobody_put(
 {
     static const char *const texts[] = {"nobody put it", "arrives", "arrives"};
     wbrig *r = *state;
-    faultstore_rule *stuck = shut_base_for(r, "stuck");
+    blob_faultstore_rule *stuck = shut_base_for(r, "stuck");
 
     wbrig_start(r);
     wbrig_put(r, "stuck");
     wbrig_put(r, "arrives");
     test_ok(wait_keys_of(r, texts, 3));
     test_ok(wbstore_wait_keys(r->w, NULL, NULL, 0));
-    faultstore_wait_held(stuck, 1);
+    blob_faultstore_wait_held(stuck, 1);
 }
 
 static void wait_keys_ends_when_the_key_is_deleted(void **state)
 {
     wbrig *r = *state;
-    faultstore_rule *gate = shut_base(r);
+    blob_faultstore_rule *gate = shut_base(r);
     wbrig_call wait = {.call = wbrig_call_wait_keys};
     blob_address a;
     blob_key key;
@@ -401,7 +436,7 @@ static void wait_keys_ends_when_the_key_is_deleted(void **state)
     wait.w = r->w;
     wait.keys = &key;
     wait.count = 1;
-    faultstore_wait_held(gate, 1);
+    blob_faultstore_wait_held(gate, 1);
     wbrig_begin(&wait);
     wbrig_until_key_waited(r->w, key);
     test_ok(wbstore_delete(r->w, NULL, key));
@@ -421,6 +456,7 @@ int main(void)
         TEST(ticket_0_comes_before_all_and_a_ticket_not_given_is_refused),
         TEST(wait_waits_up_to_its_ticket_and_no_further),
         TEST(who_waits_for_more_does_not_hold_up_who_waits_for_less),
+        TEST(a_sync_that_ends_says_how_much_is_left_and_what_it_waits_for),
         TEST(the_ticket_of_a_duplicate_waits_for_the_blob_that_is_pending),
         TEST(safe_ticket_tells_up_to_where_everything_has_arrived),
         TEST(safe_ticket_is_0_while_resumed_blobs_are_pending),

@@ -1,6 +1,9 @@
 /* test_wbstore_writers.c - the writer threads: how many there are, that they all come when the base is slow, and what kind
  * of threads they are. */
+#include "testclock.h"
 #include "wbinside.h"
+
+#include "wbstore/wrapper.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -18,26 +21,26 @@ static void all_writers_reach_a_slow_base_together_and_no_more_than_are_allowed(
 
     for (unsigned i = 0; i < 4; i++) {
         unsigned most = writers_max[i] > 0 ? writers_max[i] : 64;
-        faultstore_rule *gate;
+        blob_faultstore_rule *gate;
         wbrig *r;
 
         if (i > 0)
             inside_set_up(state);
         r = *state;
         r->options.writers_max = writers_max[i];
-        gate = faultstore_hold(r->base, FAULT_PUT, NULL, FAULT_BEFORE);
+        gate = blob_faultstore_hold(r->base, BLOB_FAULT_PUT, NULL, BLOB_FAULT_BEFORE);
         wbrig_start(r);
         for (unsigned n = 0; n < 2 * most + 10; n++)
             wbrig_put_number(r, n);
-        faultstore_wait_held(gate, most);
+        blob_faultstore_wait_held(gate, most);
         assert_int_equal(inside_stats(r).in_flight, most);
-        faultstore_release(gate, most / 2 + 1); /* others take their places */
-        faultstore_wait_hits(gate, most + most / 2 + 1);
-        faultstore_wait_held(gate, most);
-        faultstore_lift(gate);
+        blob_faultstore_release(gate, most / 2 + 1); /* others take their places */
+        blob_faultstore_wait_hits(gate, most + most / 2 + 1);
+        blob_faultstore_wait_held(gate, most);
+        blob_faultstore_lift(gate);
         test_ok(wbstore_sync(r->w, NULL));
-        assert_int_equal(faultstore_count(r->base, FAULT_PUT).in_flight_max, most);
-        assert_int_equal(faultstore_count(r->buf, FAULT_GET).in_flight_max <= most, true);
+        assert_int_equal(blob_faultstore_count(r->base, BLOB_FAULT_PUT).in_flight_max, most);
+        assert_int_equal(blob_faultstore_count(r->buf, BLOB_FAULT_GET).in_flight_max <= most, true);
         if (i < 3)
             wbrig_tear_down(state);
     }
@@ -47,7 +50,7 @@ static void one_writer_sends_in_the_order_of_the_puts(void **state)
 {
     enum { MANY = 200 };
     wbrig *r = *state;
-    faultstore_call call;
+    blob_faultstore_call call;
     unsigned sent = 0;
 
     r->options.writers_max = 1;
@@ -55,30 +58,30 @@ static void one_writer_sends_in_the_order_of_the_puts(void **state)
     for (unsigned i = 0; i < MANY; i++)
         wbrig_put_number(r, i);
     test_ok(wbstore_sync(r->w, NULL));
-    for (size_t i = 0; faultstore_history(r->base, i, &call); i++) {
+    for (size_t i = 0; blob_faultstore_history(r->base, i, &call); i++) {
         char text[32];
         blob_address a;
-        if (call.op != FAULT_PUT)
+        if (call.op != BLOB_FAULT_PUT)
             continue;
         snprintf(text, sizeof text, "blob number %u", sent++);
         a = wbrig_address(text);
         assert_int_equal(blob_key_compare(blob_key_of(call.key, call.key_size), blob_address_key(&a)), 0);
     }
     assert_int_equal(sent, MANY);
-    assert_int_equal(faultstore_count(r->base, FAULT_PUT).in_flight_max, 1);
+    assert_int_equal(blob_faultstore_count(r->base, BLOB_FAULT_PUT).in_flight_max, 1);
 }
 
 /* Puts that come singly, each after the one before has got stuck: none of them waits for another's time limit. */
 static void a_put_behind_hung_uploads_is_sent_too(void **state)
 {
     wbrig *r = *state;
-    faultstore_rule *gate = faultstore_hold(r->base, FAULT_PUT, NULL, FAULT_BEFORE);
+    blob_faultstore_rule *gate = blob_faultstore_hold(r->base, BLOB_FAULT_PUT, NULL, BLOB_FAULT_BEFORE);
 
     r->options.writers_max = 5;
     wbrig_start(r);
     for (unsigned i = 0; i < 5; i++) {
         wbrig_put_number(r, i);
-        faultstore_wait_held(gate, i + 1);
+        blob_faultstore_wait_held(gate, i + 1);
     }
 }
 
@@ -86,17 +89,61 @@ static void a_put_behind_hung_uploads_is_sent_too(void **state)
 static void a_base_that_was_fast_and_hangs_now_gets_its_writers(void **state)
 {
     wbrig *r = *state;
-    faultstore_rule *gate;
+    blob_faultstore_rule *gate;
 
     r->options.writers_max = 9;
     wbrig_start(r);
     for (unsigned i = 0; i < 300; i++)
         wbrig_put_number(r, i);
     test_ok(wbstore_sync(r->w, NULL));
-    gate = faultstore_hold(r->base, FAULT_PUT, NULL, FAULT_BEFORE);
+    gate = blob_faultstore_hold(r->base, BLOB_FAULT_PUT, NULL, BLOB_FAULT_BEFORE);
     for (unsigned i = 300; i < 320; i++)
         wbrig_put_number(r, i);
-    faultstore_wait_held(gate, 9);
+    blob_faultstore_wait_held(gate, 9);
+}
+
+/* Those who are between two uploads are about to take up the next; but not if the buffer does not let them. */
+static void a_buffer_that_hangs_holds_up_no_other_blob_of_a_fast_base(void **state)
+{
+    wbrig *r = *state;
+    blob_faultstore_rule *gate;
+    uint64_t puts;
+
+    r->options.writers_max = 9;
+    wbrig_start(r);
+    for (unsigned i = 0; i < 300; i++)
+        wbrig_put_number(r, i);
+    test_ok(wbstore_sync(r->w, NULL));
+    pthread_mutex_lock(&r->w->lock); /* for sure, however slow this machine is now */
+    r->w->pace.latency_ns = 1000;
+    r->w->pace.processors = 2;
+    pthread_mutex_unlock(&r->w->lock);
+    gate = blob_faultstore_hold(r->buf, BLOB_FAULT_DELETE, NULL, BLOB_FAULT_BEFORE);
+    puts = blob_faultstore_count(r->base, BLOB_FAULT_PUT).calls;
+    for (unsigned i = 300; i < 309; i++)
+        wbrig_put_number(r, i);
+    blob_faultstore_wait_calls(r->base, BLOB_FAULT_PUT, puts + 9);
+    blob_faultstore_wait_held(gate, 9);
+}
+
+/* The clock stands still, so the housekeeper takes no writer for stuck; who picks a blob calls for others. */
+static void writers_call_for_writers_and_need_nobody_for_it(void **state)
+{
+    wbrig *r = *state;
+    blob_faultstore_rule *gate = blob_faultstore_hold(r->base, BLOB_FAULT_PUT, NULL, BLOB_FAULT_BEFORE);
+    test_clock clock;
+
+    inside_go_by(r, &clock);
+    r->options.writers_max = 3;
+    wbrig_start(r);
+    inside_until_resumed(r->w);
+    for (unsigned i = 0; i < 10; i++)
+        wbrig_put_number(r, i);
+    blob_faultstore_wait_held(gate, 1);
+    blob_faultstore_release(gate, 1);
+    blob_faultstore_wait_held(gate, 3);
+    blob_faultstore_lift(gate);
+    wbrig_stop(r);
 }
 
 static void be_slow(wbrig *r, const wbstore_event *event)
@@ -104,34 +151,33 @@ static void be_slow(wbrig *r, const wbstore_event *event)
     uint64_t len;
 
     if (event->kind == WBSTORE_EVENT_PARKED)
-        blob_store_len(faultstore_store(r->buf), NULL, &len);
+        blob_store_len(blob_faultstore_store(r->buf), NULL, &len);
 }
 
-/* The housekeeper, who looks after stuck writers, is busy with the host's callback; who picks a blob calls for others. */
-static void writers_call_for_writers_and_need_nobody_for_it(void **state)
+/* The callback takes its time; meanwhile the housekeeper gives puts that come singly the writers that they need. */
+static void a_slow_callback_holds_up_no_writer(void **state)
 {
     wbrig *r = *state;
-    faultstore_rule *busy = faultstore_hold(r->buf, FAULT_LEN, NULL, FAULT_BEFORE), *gate;
+    blob_faultstore_rule *busy = blob_faultstore_hold(r->buf, BLOB_FAULT_LEN, NULL, BLOB_FAULT_BEFORE), *gate;
 
-    faultstore_fail(r->base, FAULT_PUT, BLOB_REJECTED, 1);
-    gate = faultstore_hold(r->base, FAULT_PUT, NULL, FAULT_BEFORE);
-    r->options.writers_max = 3;
+    blob_faultstore_fail(r->base, BLOB_FAULT_PUT, BLOB_REJECTED, 1);
+    r->options.writers_max = 5;
     r->in_event = be_slow;
     wbrig_start(r);
     wbrig_put(r, "parked");
-    faultstore_wait_held(busy, 1);
-    for (unsigned i = 0; i < 10; i++)
+    blob_faultstore_wait_held(busy, 1);
+    gate = blob_faultstore_hold(r->base, BLOB_FAULT_PUT, NULL, BLOB_FAULT_BEFORE);
+    for (unsigned i = 0; i < 5; i++) {
         wbrig_put_number(r, i);
-    faultstore_wait_held(gate, 1);
-    faultstore_release(gate, 1);
-    faultstore_wait_held(gate, 3);
-    faultstore_lift(busy);
+        blob_faultstore_wait_held(gate, i + 1);
+    }
+    blob_faultstore_lift(busy);
 }
 
 static void what_is_resumed_is_sent_by_all_writers_with_no_put_to_start_them(void **state)
 {
     wbrig *r = *state;
-    faultstore_rule *gate = faultstore_hold(r->base, FAULT_PUT, NULL, FAULT_BEFORE);
+    blob_faultstore_rule *gate = blob_faultstore_hold(r->base, BLOB_FAULT_PUT, NULL, BLOB_FAULT_BEFORE);
 
     for (unsigned i = 0; i < 20; i++) {
         char text[32];
@@ -140,7 +186,7 @@ static void what_is_resumed_is_sent_by_all_writers_with_no_put_to_start_them(voi
     }
     r->options.writers_max = 6;
     wbrig_start(r);
-    faultstore_wait_held(gate, 6);
+    blob_faultstore_wait_held(gate, 6);
 }
 
 /* ---- what kind of threads ------------------------------------------------------------------------------------------------------- */
@@ -186,10 +232,10 @@ static const blob_hash looking_hash = {.name = "looking", .size = 32, .digest = 
 /* The rig's base anew, over that hash. */
 static void set_up_looking(wbrig *r)
 {
-    test_ok(blob_store_close(faultstore_store(r->base), NULL));
+    test_ok(blob_store_close(blob_faultstore_store(r->base), NULL));
     test_ok(blob_store_close(r->base_cas, NULL));
     test_ok(blob_hashcas_new(&r->base_cas, r->base_mem, &looking_hash));
-    test_ok(faultstore_new(&r->base, r->base_cas));
+    test_ok(test_faultstore_new(&r->base, r->base_cas));
     thread_seen.host = pthread_self();
     thread_seen.looked = thread_seen.signals_open = 0;
 }
@@ -236,7 +282,7 @@ static void a_signal_to_the_process_is_never_handled_on_a_thread_of_the_library(
 {
     struct sigaction action = {.sa_handler = on_signal}, old;
     wbrig *r = *state;
-    faultstore_rule *gate = faultstore_hold(r->base, FAULT_PUT, NULL, FAULT_BEFORE);
+    blob_faultstore_rule *gate = blob_faultstore_hold(r->base, BLOB_FAULT_PUT, NULL, BLOB_FAULT_BEFORE);
     sigset_t usr1;
 
     main_thread = pthread_self();
@@ -247,13 +293,13 @@ static void a_signal_to_the_process_is_never_handled_on_a_thread_of_the_library(
     wbrig_start(r);
     for (unsigned i = 0; i < 4; i++)
         wbrig_put_number(r, i);
-    faultstore_wait_held(gate, 4); /* threads that could take it */
+    blob_faultstore_wait_held(gate, 4); /* threads that could take it */
     for (int i = 1; i <= 50; i++) {
         pthread_sigmask(SIG_BLOCK, &usr1, NULL); /* we could not, for a while */
         kill(getpid(), SIGUSR1);
-        faultstore_release(gate, 1); /* somebody runs */
+        blob_faultstore_release(gate, 1); /* somebody runs */
         wbrig_put_number(r, (unsigned)i + 100);
-        faultstore_wait_hits(gate, (uint64_t)i + 4);
+        blob_faultstore_wait_hits(gate, (uint64_t)i + 4);
         pthread_sigmask(SIG_UNBLOCK, &usr1, NULL);
         while (handled < i)
             getpid(); /* where the handler may be put off to the next call */
@@ -291,7 +337,8 @@ static void a_stack_that_is_none_is_refused_at_the_start(void **state)
     wbrig *r = *state;
 
     r->options.writer_stack_bytes = 1;
-    test_status(wbstore_new(&r->w, NULL, faultstore_store(r->base), faultstore_store(r->buf), &r->options), -EINVAL);
+    test_status(wbstore_new(&r->w, NULL, blob_faultstore_store(r->base), blob_faultstore_store(r->buf), &r->options),
+                -EINVAL);
     assert_null(r->w);
 }
 
@@ -304,7 +351,9 @@ int main(void)
         TEST(one_writer_sends_in_the_order_of_the_puts),
         TEST(a_put_behind_hung_uploads_is_sent_too),
         TEST(a_base_that_was_fast_and_hangs_now_gets_its_writers),
+        TEST(a_buffer_that_hangs_holds_up_no_other_blob_of_a_fast_base),
         TEST(writers_call_for_writers_and_need_nobody_for_it),
+        TEST(a_slow_callback_holds_up_no_writer),
         TEST(what_is_resumed_is_sent_by_all_writers_with_no_put_to_start_them),
         TEST(every_signal_is_blocked_in_the_threads_of_the_library),
         TEST(a_signal_to_the_process_is_never_handled_on_a_thread_of_the_library),

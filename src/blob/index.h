@@ -4,8 +4,12 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include <wbstore/blob.h>
+
+#define WB_INDEX_LEAF_MAX 32 /* items in one leaf */
+#define WB_INDEX_LEAF_SIZE (WB_INDEX_LEAF_MAX * (sizeof(uint64_t) + sizeof(void *)) + sizeof(uint64_t))
 
 /* What is indexed, and where the index has its memory from. */
 typedef struct wb_index_kind {
@@ -13,7 +17,6 @@ typedef struct wb_index_kind {
     void *(*leaf_new)(void *arg); /* WB_INDEX_LEAF_SIZE bytes; NULL: no memory */
     void (*leaf_free)(void *arg, void *leaf);
 } wb_index_kind;
-#define WB_INDEX_LEAF_SIZE 520
 
 typedef struct wb_leaf wb_leaf;
 

@@ -45,7 +45,7 @@ const char *blob_strerror(int status)
     case BLOB_UNAVAILABLE:
         return "unavailable";
     case BLOB_DENIED:
-        return "permission denied by the store";
+        return "access refused by the store";
     case BLOB_UNSUPPORTED:
         return "not supported by the store";
     case BLOB_FULL:

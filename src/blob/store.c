@@ -191,10 +191,14 @@ int blob_store_cas_put(blob_store *s, blob_ctx *ctx, blob_view data, blob_addres
     if (out == NULL)
         return store_bad("cas_put", "no out");
     out->size = 0;
-    if ((rc = store_check(s, STORE_HAS(s, cas_put), ctx, "cas_put")) != 0)
+    if ((rc = store_check(s, STORE_HAS(s, cas_put), NULL, "cas_put")) != 0)
         return rc;
     if (!store_bytes_ok(data.data, data.size))
         return store_bad("cas_put", "a view without its bytes");
+    if (blob_ctx_status(ctx) != 0) {
+        (void)blob_store_cas_key(s, NULL, data, out); /* the address is promised whatever becomes of the put */
+        return store_check(s, true, ctx, "cas_put");
+    }
     rc = store_settle(s, mark, s->ops->cas_put(s, ctx, data, out), "cas_put");
     if (rc == 0)
         rc = store_check_address(s, out, "cas_put");

@@ -2,7 +2,8 @@
  *
  * Between the wrapper and the real base: it is opened when first asked, so that a blob in the buffer is found without
  * any base at all, and it takes no uploads: looking at blobs must not start sending them. An upload is answered
- * BLOB_UNAVAILABLE with the wish not to be asked again for longer than any command runs. */
+ * BLOB_UNAVAILABLE with the wish not to be asked again for longer than any command runs. A folder that is not there is
+ * an error and stays away: a mistyped name must not look like an empty base. */
 #include "cli/cli.h"
 
 #include <errno.h>
@@ -10,6 +11,7 @@
 
 typedef struct idle_store {
     blob_store store;
+    cli *c;
     cli_place place;
     pthread_mutex_t lock;
     blob_store *inner; /* by lock; set once */
@@ -18,6 +20,13 @@ typedef struct idle_store {
 
 #define IDLE_LATER_MS (INT64_C(24) * 3600 * 1000)
 
+static int idle_open(idle_store *idle)
+{
+    if (cli_place_missing(&idle->place))
+        return blob_fail(-ENOENT, 0, "the base %.150s: no such folder", idle->place.url);
+    return cli_open_existing(idle->c, &idle->inner, &idle->place, false);
+}
+
 /* Opens the base if nobody has yet. One failure stands: a half-reachable base must not give half an answer. */
 static int idle_inner(blob_store *s, blob_store **out)
 {
@@ -25,7 +34,7 @@ static int idle_inner(blob_store *s, blob_store **out)
     int rc;
 
     pthread_mutex_lock(&idle->lock);
-    if (idle->inner == NULL && idle->error.status == 0 && idle->place.scheme->open(&idle->inner, idle->place.dir) != 0)
+    if (idle->inner == NULL && idle->error.status == 0 && idle_open(idle) != 0)
         blob_last_error(&idle->error);
     *out = idle->inner;
     rc = idle->error.status;
@@ -101,7 +110,7 @@ static const blob_store_ops idle_ops = {
     .close = idle_close,
 };
 
-int cli_idle_new(blob_store **out, const cli_place *place)
+int cli_idle_new(cli *c, blob_store **out, const cli_place *place)
 {
     idle_store *idle = calloc(1, sizeof *idle);
     int rc = idle != NULL ? pthread_mutex_init(&idle->lock, NULL) : ENOMEM;
@@ -112,6 +121,7 @@ int cli_idle_new(blob_store **out, const cli_place *place)
         return blob_fail(-rc, 0, "no memory for the base");
     }
     idle->store.ops = &idle_ops;
+    idle->c = c;
     idle->place = *place;
     *out = &idle->store;
     return 0;

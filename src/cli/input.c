@@ -73,28 +73,36 @@ static int input_read(blob_ctx *ctx, int fd, size_t room, unsigned char **data, 
     return rc;
 }
 
-int cli_read_file(blob_ctx *ctx, const char *name, unsigned char **data, size_t *size)
+static bool input_differs(const struct stat *a, const struct stat *b)
+{
+    return a->st_size != b->st_size || a->st_mtim.tv_sec != b->st_mtim.tv_sec ||
+           a->st_mtim.tv_nsec != b->st_mtim.tv_nsec;
+}
+
+int cli_read_file(blob_ctx *ctx, const char *name, bool follow, cli_input *in)
 {
     bool is_stdin = strcmp(name, "-") == 0;
-    int fd = is_stdin ? STDIN_FILENO : open(name, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
+    int flags = O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY | (follow ? 0 : O_NOFOLLOW);
+    int fd = is_stdin ? STDIN_FILENO : open(name, flags);
     size_t room = INPUT_ROOM_MIN;
-    struct stat st;
+    struct stat before, after;
     int rc = 0;
 
-    *data = NULL;
-    *size = 0;
+    memset(in, 0, sizeof *in);
     if (fd < 0)
         return -errno;
-    if (fstat(fd, &st) != 0)
+    if (fstat(fd, &before) != 0)
         rc = -errno;
-    else if (S_ISDIR(st.st_mode))
+    else if (S_ISDIR(before.st_mode))
         rc = -EISDIR;
-    else if (S_ISREG(st.st_mode) && st.st_size > 0 && (uintmax_t)st.st_size >= SIZE_MAX)
+    else if (S_ISREG(before.st_mode) && before.st_size > 0 && (uintmax_t)before.st_size >= SIZE_MAX)
         rc = -ENOMEM;
-    else if (S_ISREG(st.st_mode) && (size_t)st.st_size >= room)
-        room = (size_t)st.st_size + 1; /* the one is for finding the end without growing */
+    else if (S_ISREG(before.st_mode) && (size_t)before.st_size >= room)
+        room = (size_t)before.st_size + 1; /* the one is for finding the end without growing */
     if (rc == 0)
-        rc = input_read(ctx, fd, room, data, size);
+        rc = input_read(ctx, fd, room, &in->data, &in->size);
+    if (rc == 0 && S_ISREG(before.st_mode) && fstat(fd, &after) == 0)
+        in->changed = input_differs(&before, &after);
     if (!is_stdin)
         close(fd);
     return rc;

@@ -3,16 +3,29 @@
 
 #include <inttypes.h>
 
+/* The empty key is what it is here: a string without digits. */
+static void ls_json(blob_key key, uint64_t size)
+{
+    char hex[2 * BLOB_KEY_MAX + 1];
+
+    blob_key_hex(key, hex);
+    if (size == UINT64_MAX)
+        printf("{\"address\":\"%s\",\"size\":null}\n", hex);
+    else
+        printf("{\"address\":\"%s\",\"size\":%" PRIu64 "}\n", hex, size);
+}
+
 static int ls_print(void *arg, blob_key key, uint64_t size)
 {
     cli *c = arg;
     char text[CLI_KEY_TEXT];
 
-    cli_key_text(key, text);
-    if (size == UINT64_MAX)
-        printf("%s  -\n", text);
+    if ((c->options.given & CLI_OPT_JSON) != 0)
+        ls_json(key, size);
+    else if (size == UINT64_MAX)
+        printf("%s  -\n", cli_key_text(key, text));
     else
-        printf("%s  %" PRIu64 "\n", text, size);
+        printf("%s  %" PRIu64 "\n", cli_key_text(key, text), size);
     if (ferror(stdout))
         (void)cli_flush(c);
     return !c->out_failed && blob_ctx_status(c->ctx) == 0 ? 0 : BLOB_LIST_STOP;

@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <string.h>
 #include <unistd.h>
+#include <wbstore/tls.h>
 
 /* A standard stream that is closed would give its number to the next file opened, and what is printed would go into
  * a store. Opened the wrong way round, it fails as a closed one does. */
@@ -55,9 +56,12 @@ int main(int argc, char **argv)
     }
     main_run(&c);
     code = c.stopped ? CLI_SIGNAL + cli_interrupt_signal(interrupt) : c.worst;
+    if (c.base_left)
+        _exit(code); /* what was printed is flushed */
 out:
     cli_interrupt_free(interrupt);
     blob_ctx_free(c.ctx);
+    blob_tls_close(c.tls);
     cli_options_free(&c.options);
     pthread_mutex_destroy(&c.console);
     return code;

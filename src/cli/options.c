@@ -14,10 +14,11 @@ typedef struct option_row {
 } option_row;
 
 static const option_row option_rows[] = {
-    {"base", 0, CLI_OPT_BASE, "FOLDER"},     {"buffer", 0, CLI_OPT_BUFFER, "FOLDER"},
-    {"no-sync", 0, CLI_OPT_NO_SYNC, NULL},   {"timeout", 0, CLI_OPT_TIMEOUT, "SECONDS"},
-    {"output", 'o', CLI_OPT_OUTPUT, "FILE"}, {"json", 0, CLI_OPT_JSON, NULL},
-    {"help", 'h', CLI_OPT_HELP, NULL},       {"version", 0, CLI_OPT_VERSION, NULL},
+    {"base", 0, CLI_OPT_BASE, "FOLDER"},         {"buffer", 0, CLI_OPT_BUFFER, "FOLDER"},
+    {"no-sync", 0, CLI_OPT_NO_SYNC, NULL},       {"timeout", 0, CLI_OPT_TIMEOUT, "SECONDS"},
+    {"output", 'o', CLI_OPT_OUTPUT, "FILE"},     {"json", 0, CLI_OPT_JSON, NULL},
+    {"help", 'h', CLI_OPT_HELP, NULL},           {"version", 0, CLI_OPT_VERSION, NULL},
+    {"recursive", 'r', CLI_OPT_RECURSIVE, NULL}, {"base-too", 0, CLI_OPT_BASE_TOO, NULL},
 };
 #define OPTION_ROWS (sizeof option_rows / sizeof option_rows[0])
 
@@ -28,12 +29,14 @@ static int option_wrong(cli *c, const char *option, const char *what)
     return CLI_USAGE;
 }
 
+/* Decimal, without a sign: strtod takes white space, hexadecimal and words too. */
 static int option_seconds(cli *c, const char *text, int64_t *out_ms)
 {
+    bool decimal = strchr("0123456789.", text[0]) != NULL && strpbrk(text, "xX") == NULL;
     char *end;
     double seconds = strtod(text, &end);
 
-    if (end == text || *end != '\0' || !(seconds > 0 && seconds <= 1e9))
+    if (!decimal || end == text || *end != '\0' || !(seconds > 0 && seconds <= 1e9))
         return option_wrong(c, text, "not a number of seconds above 0");
     *out_ms = (int64_t)(seconds * 1000 + 0.999);
     return 0;
@@ -132,6 +135,8 @@ static int option_check_verb(cli *c)
     }
     if ((o->given & CLI_OPT_NO_SYNC) != 0 && (o->given & CLI_OPT_TIMEOUT) != 0)
         return option_wrong(c, "--timeout", "has nothing to bound with --no-sync");
+    if ((o->given & CLI_OPT_RECURSIVE) != 0 && o->count == 0)
+        return option_wrong(c, "-r", "name a folder");
     if (o->count < c->verb->operands_min)
         return option_wrong(c, "address", "missing");
     if (o->count > c->verb->operands_max)

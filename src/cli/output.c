@@ -10,12 +10,15 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <linux/fs.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+#ifndef RENAME_NOREPLACE
+#define RENAME_NOREPLACE 1U /* the kernel's; not every libc names it */
+#endif
 
 static int output_write(int fd, const void *data, size_t size)
 {
@@ -41,8 +44,8 @@ static int output_close(int fd, int rc)
     return rc;
 }
 
-/* Opens a new file beside target; its name is *out, the caller's to free. The mode is left to the umask. */
-static int output_temporary(const char *target, char **out)
+/* Opens a new file beside target; its name is *out, the caller's to free. The umask applies to the mode. */
+static int output_temporary(const char *target, mode_t mode, char **out)
 {
     int fd = -1;
 
@@ -53,7 +56,7 @@ static int output_temporary(const char *target, char **out)
             *out = NULL;
             return -ENOMEM;
         }
-        fd = open(*out, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+        fd = open(*out, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
         if (fd < 0 && errno != EEXIST)
             break;
     }
@@ -77,14 +80,18 @@ static int output_rename_new(const char *temporary, const char *target)
     return syscall(SYS_renameat2, AT_FDCWD, temporary, AT_FDCWD, target, RENAME_NOREPLACE) == 0 ? 0 : -errno;
 }
 
-static int output_replace(const char *target, const void *data, size_t size,
+/* was: the file that is replaced, whose permissions stay; NULL: there is none. */
+static int output_replace(const char *target, const struct stat *was, const void *data, size_t size,
                           int (*name)(const char *temporary, const char *target))
 {
+    mode_t mode = was != NULL ? was->st_mode & 0777 : 0666;
     char *temporary;
-    int fd = output_temporary(target, &temporary);
+    int fd = output_temporary(target, mode, &temporary);
     int rc = fd < 0 ? fd : 0;
 
     if (rc == 0) {
+        if (was != NULL)
+            (void)fchmod(fd, mode); /* what the umask took; where there are no such permissions, no matter */
         rc = output_write(fd, data, size);
         if (rc == 0 && fsync(fd) != 0 && errno != EINVAL && errno != ENOTSUP)
             rc = -errno;
@@ -105,13 +112,13 @@ int cli_write_file(const char *name, const void *data, size_t size)
     int fd, rc;
 
     if (stat(name, &st) != 0)
-        return errno == ENOENT ? output_replace(name, data, size, output_rename) : -errno;
+        return errno == ENOENT ? output_replace(name, NULL, data, size, output_rename) : -errno;
     if (S_ISDIR(st.st_mode))
         return -EISDIR;
     if (S_ISREG(st.st_mode)) {
         if ((target = realpath(name, NULL)) == NULL)
             return -errno;
-        rc = output_replace(target, data, size, output_rename);
+        rc = output_replace(target, &st, data, size, output_rename);
         free(target);
         return rc;
     }
@@ -157,7 +164,7 @@ int cli_write_new(const char *name, const void *data, size_t size)
 
     if (rc != -ENOENT)
         return rc;
-    rc = output_replace(name, data, size, output_rename_new);
+    rc = output_replace(name, NULL, data, size, output_rename_new);
     return rc == -EEXIST ? output_compare(name, data, size) : rc; /* another had the same idea */
 }
 

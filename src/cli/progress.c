@@ -1,6 +1,6 @@
 /* progress.c - a progress bar on standard error while the buffer drains:
  *
- *   [##########----------] 12 blobs, 3.4 MiB to go
+ *   [##########----------] 12 blobs, 3.4 MiB to go, 40 blobs/s, 16 at a time (the base throttles)
  *
  * A thread asks the wrapper for its statistics ten times a second; the drain itself knows nothing of it. The bar is
  * measured against the most that was seen pending. It overwrites itself with plain characters, which every terminal
@@ -25,21 +25,6 @@ struct cli_progress {
     uint64_t blobs_most, bytes_most; /* by the thread alone */
 };
 
-static void progress_bytes(char *text, size_t room, uint64_t bytes)
-{
-    static const char *const units[] = {"KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
-    double value = (double)bytes / 1024;
-    size_t unit = 0;
-
-    if (bytes < 1024) {
-        snprintf(text, room, "%" PRIu64 " bytes", bytes);
-        return;
-    }
-    for (; value >= 1024 && unit + 1 < sizeof units / sizeof units[0]; unit++)
-        value /= 1024;
-    snprintf(text, room, "%.1f %s", value, units[unit]);
-}
-
 static size_t progress_columns(void)
 {
     struct winsize window;
@@ -61,9 +46,32 @@ static void progress_show(cli *c, const char *line)
     pthread_mutex_unlock(&c->console);
 }
 
+/* What the base makes of it: how fast it goes, how many at a time, and why no more where that is worth a word. */
+static void progress_pace(char *text, size_t room, const wbstore_stats *stats)
+{
+    static const char *const reasons[] = {
+        [WBSTORE_CONCURRENCY_MAX] = "",
+        [WBSTORE_CONCURRENCY_LEARNING] = "",
+        [WBSTORE_CONCURRENCY_BASE] = "",
+        [WBSTORE_CONCURRENCY_THROTTLED] = " (the base throttles)",
+        [WBSTORE_CONCURRENCY_TIMEOUT] = " (uploads timed out)",
+        [WBSTORE_CONCURRENCY_OPTIONS] = "",
+        [WBSTORE_CONCURRENCY_DOWN] = " (the base is down)",
+        [WBSTORE_CONCURRENCY_PAUSED] = "",
+    };
+    uint64_t rate = stats->sent_milliblobs_per_s / 1000;
+
+    text[0] = '\0';
+    if (rate > 0)
+        snprintf(text, room, ", %" PRIu64 " blobs/s", rate);
+    if (stats->in_flight > 0 || stats->concurrency_reason == WBSTORE_CONCURRENCY_DOWN)
+        snprintf(text + strlen(text), room - strlen(text), ", %" PRIu64 " at a time%s", stats->in_flight,
+                 reasons[stats->concurrency_reason]);
+}
+
 static void progress_draw(cli_progress *p, const wbstore_stats *stats)
 {
-    char cells[PROGRESS_CELLS + 1], bytes[32], line[128];
+    char cells[PROGRESS_CELLS + 1], bytes[32], pace[96], line[256];
     uint64_t left = stats->pending_bytes, most;
     size_t done;
 
@@ -80,9 +88,10 @@ static void progress_draw(cli_progress *p, const wbstore_stats *stats)
     memset(cells, '-', PROGRESS_CELLS);
     memset(cells, '#', done < PROGRESS_CELLS ? done : PROGRESS_CELLS);
     cells[PROGRESS_CELLS] = '\0';
-    progress_bytes(bytes, sizeof bytes, stats->pending_bytes);
-    snprintf(line, sizeof line, "[%s] %" PRIu64 " %s, %s to go", cells, stats->pending_blobs,
-             stats->pending_blobs == 1 ? "blob" : "blobs", bytes);
+    cli_bytes_text(bytes, sizeof bytes, stats->pending_bytes);
+    progress_pace(pace, sizeof pace, stats);
+    snprintf(line, sizeof line, "[%s] %" PRIu64 " %s, %s to go%s", cells, stats->pending_blobs,
+             stats->pending_blobs == 1 ? "blob" : "blobs", bytes, pace);
     progress_show(p->c, line);
 }
 

@@ -18,6 +18,8 @@ void cli_escape(FILE *to, const char *text)
             fputs("\\t", to);
         else if (*c < 0x20 || *c == 0x7f)
             fprintf(to, "\\%03o", *c);
+        else if (*c == 0xc2 && c[1] >= 0x80 && c[1] < 0xa0) /* U+0080 to U+009F: of which one is an escape and a [ */
+            fprintf(to, "\\302\\%03o", *++c);
         else
             putc(*c, to);
     }
@@ -58,8 +60,9 @@ const char *cli_advice(int status)
     case -EACCES:
     case -EPERM:
     case -EROFS:
-    case BLOB_DENIED:
         return "allow access to it, then try again";
+    case BLOB_DENIED:
+        return "check its name, and allow access to it, then try again";
     case -ENOTDIR:
         return "name a folder";
     case -ENOENT:
@@ -71,9 +74,9 @@ const char *cli_advice(int status)
     case BLOB_REJECTED:
         return "this store will never take it";
     case BLOB_UNSUPPORTED:
-        return "a newer wbstore may know how";
+        return "it takes more on this machine, or a newer wbstore";
     case -EIO:
-        return "check the disk";
+        return "check the disk, or the server";
     default:
         return "try again";
     }
@@ -115,49 +118,6 @@ bool cli_ended(cli *c)
     if (blob_ctx_status(c->ctx) != 0)
         c->stopped = true;
     return c->stopped;
-}
-
-/* Bytes of the UTF-8 sequence that text begins with; 0 if it is none. */
-static size_t say_utf8(const unsigned char *text)
-{
-    static const unsigned least[] = {0, 0, 0x80, 0x800, 0x10000};
-    size_t size = *text < 0x80 ? 1 : *text >= 0xf0 && *text < 0xf8 ? 4 : *text >= 0xe0 ? 3 : *text >= 0xc0 ? 2 : 0;
-    unsigned point = size == 1 ? *text : *text & (0x7fu >> size);
-
-    if (*text >= 0xf8)
-        return 0;
-    for (size_t i = 1; i < size; i++) {
-        if ((text[i] & 0xc0) != 0x80)
-            return 0;
-        point = point << 6 | (text[i] & 0x3fu);
-    }
-    if (point < least[size] || point > 0x10ffff || (point >= 0xd800 && point < 0xe000))
-        return 0;
-    return size;
-}
-
-void cli_json_string(FILE *to, const char *text)
-{
-    const unsigned char *c = (const unsigned char *)text;
-
-    putc('"', to);
-    while (*c != '\0') {
-        size_t size = say_utf8(c);
-
-        if (size == 0) {
-            fputs("\\ufffd", to);
-            c++;
-            continue;
-        }
-        if (*c == '"' || *c == '\\')
-            fprintf(to, "\\%c", *c);
-        else if (*c < 0x20 || *c == 0x7f)
-            fprintf(to, "\\u%04x", *c);
-        else
-            fwrite(c, 1, size, to);
-        c += size;
-    }
-    putc('"', to);
 }
 
 int cli_flush(cli *c)

@@ -17,8 +17,9 @@ static bool scheme_is(int folder, const char *name, mode_t type)
     return fstatat(folder, name, &st, 0) == 0 && (st.st_mode & S_IFMT) == type;
 }
 
-static int file_open(blob_store **out, const char *dir)
+static int file_open(cli *c, blob_store **out, const char *dir)
 {
+    (void)c;
     return blob_filestore_open(out, dir, NULL);
 }
 
@@ -85,18 +86,20 @@ static bool file_owns(int folder, const char *name)
     return strcmp(name, "tmp") == 0 && scheme_is(folder, name, S_IFDIR) && fstatat(folder, "LOCK", &st, 0) == 0;
 }
 
-static int log_open(blob_store **out, const char *dir)
+static int log_open(cli *c, blob_store **out, const char *dir)
 {
+    (void)c;
     return blob_logstore_open(out, dir, NULL);
 }
 
 /* A host that writes a lot may outrun a reader; so it waits a little and begins again, up to half a second. */
-static int log_open_reading(blob_store **out, const char *dir)
+static int log_open_beside(cli *c, blob_store **out, const char *dir)
 {
     const struct timespec pause = {.tv_nsec = 25 * 1000 * 1000};
     blob_logstore_options options = blob_logstore_options_default();
     int rc;
 
+    (void)c;
     options.read_only = 1;
     for (unsigned i = 0; (rc = blob_logstore_open(out, dir, &options)) == -EAGAIN && i < 20; i++)
         (void)nanosleep(&pause, NULL);
@@ -132,9 +135,10 @@ static bool log_owns(int folder, const char *name)
 const cli_scheme cli_schemes[] = {
     {
         .prefix = "log:",
+        .rest = "DIR",
         .kind = "a log",
         .open = log_open,
-        .open_reading = log_open_reading,
+        .open_beside = log_open_beside,
         .owns = log_owns,
         .oldest_ms = log_oldest_ms,
         .info = blob_logstore_get_info,
@@ -143,12 +147,19 @@ const cli_scheme cli_schemes[] = {
     },
     {
         .prefix = "file:",
+        .rest = "DIR",
         .kind = "a file store",
         .open = file_open,
-        .open_reading = file_open, /* and keeps its host out meanwhile, as that keeps us out */
         .owns = file_owns,
         .oldest_ms = file_oldest_ms,
         .place = file_place,
+    },
+    {
+        .prefix = "s3:",
+        .rest = "//BUCKET/PREFIX",
+        .kind = "object storage",
+        .open = cli_s3_open,
+        .check = cli_s3_check,
     },
 };
 const size_t cli_schemes_count = sizeof cli_schemes / sizeof cli_schemes[0];

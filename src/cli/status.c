@@ -24,6 +24,9 @@ typedef struct status_report {
     int64_t oldest_ms; /* -1: not known */
     bool is_log;       /* then: */
     blob_logstore_info log;
+    bool was_sent; /* from here, by this command; then: */
+    wbstore_stats sending;
+    int64_t sending_age_ms;
     status_parked *parked, **end;
 } status_report;
 
@@ -140,24 +143,39 @@ static void status_print_json(const status_report *r)
         status_log_json(&r->log);
     else
         fputs("null", stdout);
+    if (r->was_sent) {
+        printf(",\"last_sending\":{\"age_ms\":%" PRId64 ",", r->sending_age_ms);
+        cli_figures_json(&r->sending);
+        putchar('}');
+    }
     fputs("}\n", stdout);
+}
+
+static void status_age(const char *before, int64_t age_ms, const char *behind)
+{
+    int64_t seconds = age_ms / 1000;
+
+    printf("%s%" PRId64 ":%02d:%02d %s\n", before, seconds / 3600, (int)(seconds / 60 % 60), (int)(seconds % 60),
+           behind);
 }
 
 static void status_print(const status_report *r)
 {
-    int64_t seconds = r->oldest_ms / 1000;
     char text[CLI_KEY_TEXT];
 
     fputs("buffer   ", stdout);
     cli_escape(stdout, r->s->buffer_place.url);
     printf("\npending  %" PRIu64 " %s, %" PRIu64 " bytes\n", r->blobs, r->blobs == 1 ? "blob" : "blobs", r->bytes);
     if (r->oldest_ms >= 0)
-        printf("oldest   %" PRId64 ":%02d:%02d (hours, minutes, seconds)\n", seconds / 3600, (int)(seconds / 60 % 60),
-               (int)(seconds % 60));
+        status_age("oldest   ", r->oldest_ms, "(hours, minutes, seconds)");
     else
         printf("oldest   -\n");
     if (r->is_log)
         status_log(&r->log);
+    if (r->was_sent) {
+        status_age("sending  ", r->sending_age_ms, "ago; it ended so:");
+        cli_figures(&r->sending);
+    }
     printf("parked   %" PRIu64 "\n", r->parked_blobs);
     for (const status_parked *p = r->parked; p != NULL; p = p->next) {
         printf("%s  ", p->hex[0] != '\0' ? p->hex : cli_key_text(blob_key_of(NULL, 0), text));
@@ -176,6 +194,7 @@ static int status_gather(status_report *r)
     blob_ctx *ctx = r->s->c->ctx;
     int rc = place->scheme->oldest_ms(r->s->buffer, place->dir, ctx, &r->oldest_ms);
 
+    r->was_sent = cli_record_read(place->dir, &r->sending, &r->sending_age_ms);
     if (rc == 0)
         rc = blob_store_list(r->s->buffer, ctx, blob_key_of(NULL, 0), status_look, r);
     if (rc != 0 || place->scheme->info == NULL)

@@ -5,7 +5,9 @@
  * has an address's length its bytes are hashed: that also finds what was wrong before it came into the store. A blob
  * that a finding has named already gets no second line.
  *
- * Changes nothing, sends nothing, needs no base. */
+ * With --base-too the same is done to the base: whoever has it open elsewhere keeps us out, unless it is a log.
+ *
+ * Changes nothing, sends nothing. */
 #include "cli/cli.h"
 
 #include <errno.h>
@@ -24,14 +26,22 @@ typedef struct verify_run {
     cli *c;
     const cli_place *place;
     blob_store *store;
-    bool json;
+    bool json, both;                /* both: lines must tell which store they are about */
+    const char *name;               /* of the store: "buffer" or "base" */
     uint64_t blobs, damaged, other; /* other: findings that belong to no blob that is there and damaged */
     verify_key *keys;               /* of findings; in order from the second pass on */
     size_t count, room;
 } verify_run;
 
+static void verify_end_json(const verify_run *r)
+{
+    if (r->both)
+        printf(",\"store\":\"%s\"", r->name);
+    fputs("}\n", stdout);
+}
+
 /* A line of the report. key.data NULL: whose blob is hit is not known; file NULL: nor where. */
-static void verify_print_json(blob_key key, const blob_logstore_finding *place, const char *reason)
+static void verify_print_json(const verify_run *r, blob_key key, const blob_logstore_finding *place, const char *reason)
 {
     char hex[2 * BLOB_KEY_MAX + 1];
 
@@ -50,7 +60,7 @@ static void verify_print_json(blob_key key, const blob_logstore_finding *place, 
     else
         fputs(",\"offset\":null,\"size\":null,\"reason\":", stdout);
     cli_json_string(stdout, reason);
-    fputs("}\n", stdout);
+    verify_end_json(r);
 }
 
 static int verify_print(verify_run *r, blob_key key, const blob_logstore_finding *place, const char *reason)
@@ -58,9 +68,10 @@ static int verify_print(verify_run *r, blob_key key, const blob_logstore_finding
     char text[CLI_KEY_TEXT];
 
     if (r->json) {
-        verify_print_json(key, place, reason);
+        verify_print_json(r, key, place, reason);
     } else {
-        printf("%s  ", key.data != NULL ? cli_key_text(key, text) : "-");
+        printf("%s  %s%s", key.data != NULL ? cli_key_text(key, text) : "-", r->both ? r->name : "",
+               r->both ? ":" : "");
         cli_escape(stdout, place->file != NULL ? place->file : "-");
         if (place->file != NULL && place->size > 0)
             printf(":%" PRIu64 "+%" PRIu64, place->offset, place->size);
@@ -183,10 +194,11 @@ static void verify_summary(verify_run *r)
     for (size_t i = 0; i < r->count; i++)
         r->other += !r->keys[i].seen;
     if (r->json) {
-        printf("{\"blobs\":%" PRIu64 ",\"damaged\":%" PRIu64 ",\"other\":%" PRIu64 "}\n", r->blobs, r->damaged,
-               r->other);
+        printf("{\"blobs\":%" PRIu64 ",\"damaged\":%" PRIu64 ",\"other\":%" PRIu64, r->blobs, r->damaged, r->other);
+        verify_end_json(r);
     } else {
-        printf("%" PRIu64 " %s checked, %" PRIu64 " damaged", r->blobs, r->blobs == 1 ? "blob" : "blobs", r->damaged);
+        printf("%s%s%" PRIu64 " %s checked, %" PRIu64 " damaged", r->both ? r->name : "", r->both ? ": " : "", r->blobs,
+               r->blobs == 1 ? "blob" : "blobs", r->damaged);
         if (r->other > 0)
             printf(", %" PRIu64 " more %s damaged", r->other, r->other == 1 ? "place" : "places");
         putchar('\n');
@@ -216,19 +228,26 @@ static void verify_store(verify_run *r)
     verify_summary(r);
 }
 
+static void verify_one(cli *c, const char *name, const cli_place *place, blob_store *store)
+{
+    verify_run r = {.c = c, .name = name, .place = place, .store = store};
+
+    r.json = (c->options.given & CLI_OPT_JSON) != 0;
+    r.both = (c->options.given & CLI_OPT_BASE_TOO) != 0;
+    verify_store(&r);
+    free(r.keys);
+}
+
 void cli_verify(cli *c)
 {
-    verify_run r = {.c = c, .json = (c->options.given & CLI_OPT_JSON) != 0};
+    bool both = (c->options.given & CLI_OPT_BASE_TOO) != 0;
     cli_session s;
-    int rc;
+    int rc = cli_session_open(&s, c, both ? CLI_LOOKING_TWO : CLI_LOOKING);
 
-    if ((rc = cli_session_open(&s, c, CLI_LOOKING)) != 0) {
-        cli_worsen(c, rc);
-    } else {
-        r.place = &s.buffer_place;
-        r.store = s.buffer;
-        verify_store(&r);
-    }
-    free(r.keys);
+    if (rc == 0)
+        verify_one(c, "buffer", &s.buffer_place, s.buffer);
+    if (rc == 0 && both && !cli_ended(c) && !c->out_failed && (rc = cli_session_look_base(&s)) == 0)
+        verify_one(c, "base", &s.base_place, s.base);
+    cli_worsen(c, rc);
     cli_session_close(&s);
 }

@@ -6,7 +6,9 @@
  * walk.c). */
 #include "filestore/filestore.h"
 #include "blob/folder.h"
+#include "blob/options.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -15,8 +17,11 @@
 #include <unistd.h>
 #include <wbstore/stores.h>
 
-static fs_store *fs_of(blob_store *s)
+static const blob_store_ops fs_ops;
+
+fs_store *wb_fs_of(blob_store *s)
 {
+    assert(s->ops == &fs_ops);
     return (fs_store *)(void *)s;
 }
 
@@ -47,7 +52,7 @@ static int fs_read(const fs_store *fs, blob_ctx *ctx, int fd, const fs_path *pat
 
 static int fs_get(blob_store *s, blob_ctx *ctx, blob_key key, blob **out)
 {
-    const fs_store *fs = fs_of(s);
+    const fs_store *fs = wb_fs_of(s);
     blob *b = NULL;
     fs_path path;
     struct stat st;
@@ -80,7 +85,7 @@ static int fs_get(blob_store *s, blob_ctx *ctx, blob_key key, blob **out)
 
 static int fs_size(blob_store *s, blob_ctx *ctx, blob_key key, uint64_t *out)
 {
-    const fs_store *fs = fs_of(s);
+    const fs_store *fs = wb_fs_of(s);
     fs_path path;
     struct stat st;
     int rc;
@@ -114,7 +119,7 @@ static int fs_unname(fs_store *fs, int folder, const fs_path *path)
 
 static int fs_del(blob_store *s, blob_ctx *ctx, blob_key key, unsigned flags)
 {
-    fs_store *fs = fs_of(s);
+    fs_store *fs = wb_fs_of(s);
     bool lazy = (flags & BLOB_LAZY) != 0;
     int folder, rc, synced;
     fs_path path;
@@ -146,7 +151,7 @@ static void fs_free(fs_store *fs)
 
 static int fs_close(blob_store *s, blob_ctx *ctx)
 {
-    fs_store *fs = fs_of(s);
+    fs_store *fs = wb_fs_of(s);
 
     (void)ctx;
     for (size_t i = 0; i < FS_SHARDS; i++)
@@ -167,27 +172,16 @@ static const blob_store_ops fs_ops = {
     .close = fs_close,
 };
 
-/* Copies the options we know; more of them than that must be 0. */
-static int fs_options_read(blob_filestore_options *to, const blob_filestore_options *from)
+static int fs_options_take(blob_filestore_options *to, const blob_filestore_options *from)
 {
-    size_t size;
+    int rc = 0;
 
     *to = blob_filestore_options_default();
-    if (from == NULL)
-        return 0;
-    size = from->struct_size;
-    if (size < sizeof size || size > 4096)
-        return blob_fail(-EINVAL, 0,
-                         "options of blob_filestore_open: struct_size is %zu; begin from "
-                         "blob_filestore_options_default",
-                         size);
-    for (size_t i = sizeof *to; i < size; i++)
-        if (((const unsigned char *)from)[i] != 0)
-            return blob_fail(-EINVAL, 0, "blob_filestore_open got an option that this library is too old to know");
-    memcpy(to, from, size < sizeof *to ? size : sizeof *to);
-    if (to->no_sync > 1)
-        return blob_fail(-EINVAL, 0, "options of blob_filestore_open: no_sync is %u, must be 0 or 1", to->no_sync);
-    return 0;
+    if (from != NULL)
+        rc = wb_options_copy(to, sizeof *to, from, from->struct_size);
+    if (rc == 0 && to->no_sync > 1)
+        rc = blob_fail(-EINVAL, 0, "options of blob_filestore_open: no_sync is %u, must be 0 or 1", to->no_sync);
+    return rc;
 }
 
 /* NULL: no memory, and said so. */
@@ -224,7 +218,7 @@ int blob_filestore_open(blob_store **out, const char *dir, const blob_filestore_
     *out = NULL;
     if (dir == NULL || dir[0] == '\0')
         return blob_fail(-EINVAL, 0, "blob_filestore_open needs a folder");
-    if ((rc = fs_options_read(&known, options)) != 0)
+    if ((rc = fs_options_take(&known, options)) != 0)
         return rc;
     if ((fs = fs_new(dir, known.no_sync != 0)) == NULL)
         return -ENOMEM;

@@ -68,6 +68,9 @@ static inline fs_shard *wb_fs_shard(fs_store *fs, unsigned fan)
     return &fs->shards[fan % FS_SHARDS];
 }
 
+/* filestore.c: s is one of ours. */
+fs_store *wb_fs_of(blob_store *s);
+
 /* path.c */
 typedef enum fs_kind { FS_FOREIGN, FS_BLOB, FS_FOLDER } fs_kind;
 void wb_fs_path(fs_path *path, blob_key key);

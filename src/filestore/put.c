@@ -13,8 +13,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #ifndef __GLIBC__
-#include <linux/fs.h>
 #include <sys/syscall.h>
+#endif
+#ifndef RENAME_NOREPLACE
+#define RENAME_NOREPLACE 1U /* the kernel's; not every libc names it */
 #endif
 
 static int fs_rename_new(int from_dir, const char *from, int to_dir, const char *to)
@@ -153,7 +155,7 @@ static int fs_put_exists(fs_store *fs, int folder, const fs_path *path)
 
 int wb_fs_put(blob_store *s, blob_ctx *ctx, blob_key key, blob_view data, unsigned flags)
 {
-    fs_store *fs = (fs_store *)(void *)s;
+    fs_store *fs = wb_fs_of(s);
     char tmp[FS_TMP_MAX];
     int folder, rc, synced;
     struct stat st;

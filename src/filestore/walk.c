@@ -218,7 +218,7 @@ int wb_fs_list(blob_store *s, blob_ctx *ctx, blob_key start, blob_list_fn *fn, v
 {
     unsigned char key[BLOB_KEY_MAX];
     walk_list list = {.ctx = ctx, .start = start, .fn = fn, .arg = arg};
-    walk_folder folder = {.fs = (fs_store *)(void *)s, .fan = FS_FAN_EMPTY, .key = key};
+    walk_folder folder = {.fs = wb_fs_of(s), .fan = FS_FAN_EMPTY, .key = key};
     unsigned first = start.size > 0 ? *(const unsigned char *)start.data : 0;
     int rc = 0;
 
@@ -310,9 +310,18 @@ static bool walk_sum(fs_store *fs, uint64_t *out)
     return counted;
 }
 
+static void walk_forget_counts(fs_store *fs)
+{
+    for (unsigned i = 0; i < FS_SHARDS; i++) {
+        pthread_mutex_lock(&fs->shards[i].lock);
+        fs->shards[i].counted = false;
+        pthread_mutex_unlock(&fs->shards[i].lock);
+    }
+}
+
 int wb_fs_len(blob_store *s, blob_ctx *ctx, uint64_t *out)
 {
-    fs_store *fs = (fs_store *)(void *)s;
+    fs_store *fs = wb_fs_of(s);
     int rc;
 
     do {
@@ -321,5 +330,8 @@ int wb_fs_len(blob_store *s, blob_ctx *ctx, uint64_t *out)
                 return rc;
     } while (!walk_sum(fs, out)); /* an operation that failed has made a count doubtful meanwhile */
     rc = wb_fs_absent(fs);
-    return rc == BLOB_NOT_FOUND ? 0 : rc;
+    if (rc == BLOB_NOT_FOUND)
+        return 0;
+    walk_forget_counts(fs); /* they may be of a folder that was away */
+    return rc;
 }

@@ -37,6 +37,8 @@ static int real_begin(log_disk *d, bool make)
 
     if (rc == 0 && make)
         rc = wb_folder_lock(r->folder, "LOCK", &r->lock, &trouble);
+    if (rc != 0 && rc != -EBUSY)
+        d->in_the_way = trouble.name;
     return rc;
 }
 
@@ -193,10 +195,16 @@ static ssize_t real_write(log_disk *d, int fd, const struct iovec *from, int cou
     return put >= 0 ? put : -errno;
 }
 
+/* A file that has lost its name, for somebody removed the folder's contents, is on no disk after a restart: it must not be
+ * told to last. */
 static int real_sync(log_disk *d, int fd)
 {
+    struct stat st;
+
     (void)d;
-    return wb_folder_fdatasync(fd) == 0 ? 0 : -errno;
+    if (wb_folder_fdatasync(fd) != 0)
+        return -errno;
+    return fstat(fd, &st) == 0 && st.st_nlink == 0 ? -ENOENT : 0;
 }
 
 static int64_t real_time_ms(log_disk *d)

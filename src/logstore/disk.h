@@ -55,6 +55,7 @@ typedef struct log_disk_ops {
 
 struct log_disk {
     const log_disk_ops *ops;
+    const char *in_the_way; /* when begin failed: what it was at, as a name in the folder; NULL: the folder itself */
 };
 
 /* The real thing. dir is copied. -ENOMEM. */

@@ -30,7 +30,7 @@ static const wb_blob_home image_home = {.recycle = image_recycle};
 
 int wb_log_image_new(log_image **out, blob_key key, uint64_t size)
 {
-    size_t front = LOG_RECORD_HEADER + key.size, payload = wb_log_round(IMAGE_HEAD + front, IMAGE_ALIGN);
+    size_t front = LOG_RECORD_HEADER + key.size, payload = (size_t)wb_log_round(IMAGE_HEAD + front, IMAGE_ALIGN);
     log_image *image = NULL;
 
     *out = NULL;

@@ -107,6 +107,7 @@ void wb_log_header_encode(unsigned char block[LOG_BLOCK], const log_header *h)
     put_le(block + 40, h->first_lsn, 8);
     put_le(block + 48, (uint64_t)h->time_ms, 8);
     block[56] = h->recovery;
+    block[57] = h->unsynced;
     put_le(block + 8, wb_crc32c(0, block + 12, LOG_HEADER_BYTES - 12), 4);
     memcpy(block + LOG_HEADER_COPY, block, LOG_HEADER_BYTES);
 }
@@ -124,6 +125,7 @@ static bool header_decode_one(const unsigned char *from, log_header *h)
         .first_lsn = get_le(from + 40, 8),
         .time_ms = (int64_t)get_le(from + 48, 8),
         .recovery = from[56] != 0,
+        .unsynced = from[57] != 0,
     };
     return true;
 }

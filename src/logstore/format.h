@@ -7,6 +7,7 @@
  *         0  magic "wbstlog\n"    8  crc of 12..63    12  version    16  features that a reader must know
  *        24  id of the log        32  number of the segment          40  LSN of its first record
  *        48  time of its making   56  1: a recovery made it, to write the tail again; 0 else
+ *        57  1: a log that never syncs made it; 0 else
  *     record    at a multiple of 8; the first one of a synced batch, and every large one, at a multiple of 4096
  *         0  magic "wbr\n"        4  crc of log id, offset, 8..63 and key    8  number of the segment
  *        16  LSN                  24  LSN up to which all was on the disk when this was written
@@ -88,7 +89,7 @@ typedef struct log_header {
     uint64_t log_id, segment, first_lsn, features;
     int64_t time_ms;
     uint32_t version;
-    bool recovery;
+    bool recovery, unsynced;
 } log_header;
 void wb_log_header_encode(unsigned char block[LOG_BLOCK], const log_header *h); /* both copies */
 bool wb_log_header_decode(const unsigned char block[LOG_BLOCK], log_header *h);

@@ -1,6 +1,7 @@
 /* logstore.c - put and delete; opening and closing a log. logstore.h has the rules and a map. */
 #include "logstore/logstore.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -313,6 +314,12 @@ bool wb_log_is(const blob_store *s)
     return s != NULL && s->ops == &log_ops;
 }
 
+logstore *wb_log_of(blob_store *s)
+{
+    assert(wb_log_is(s));
+    return (logstore *)(void *)s;
+}
+
 /* ---- open ---- */
 
 static int log_options_check(blob_logstore_options *o)
@@ -412,7 +419,7 @@ static int log_begin(logstore *l)
     if (rc == -ENOENT && l->opened_read_only)
         return blob_fail(-ENOENT, 0, "%.150s: there is no such folder", l->dir);
     if (rc != 0)
-        return wb_log_fail(l, rc, "open", "");
+        return wb_log_fail(l, rc, "open", l->disk->in_the_way != NULL ? l->disk->in_the_way : "");
     if (!l->opened_read_only && (rc = log_stage_new(l)) != 0)
         return rc;
     return wb_log_recover(l);

@@ -51,11 +51,11 @@
 #include <wbstore/stores.h>
 
 #define LOG_LANES 256
-#define LOG_AHEAD ((size_t)256 << 10)                /* zeroes written ahead of small batches */
-#define LOG_AHEAD_FOR ((uint64_t)96 << 10)           /* up to this size */
-#define LOG_PAGE ((size_t)2 << 20)                   /* a large page, for the stage, a voucher's block and zeroes */
-#define LOG_STAGE (LOG_PAGE - LOG_AHEAD - LOG_BLOCK) /* bytes of records written in one go */
-#define LOG_BATCH_MAX ((uint64_t)8 << 20)            /* bytes of records in one batch; one record alone may be larger */
+#define LOG_AHEAD ((size_t)256 << 10)      /* zeroes written ahead of small batches */
+#define LOG_AHEAD_FOR ((uint64_t)96 << 10) /* up to this size */
+#define LOG_PAGE ((size_t)2 << 20)         /* a large page, for the stage, a voucher's block and zeroes */
+#define LOG_STAGE (LOG_PAGE - LOG_AHEAD - (size_t)LOG_BLOCK) /* bytes of records written in one go */
+#define LOG_BATCH_MAX ((uint64_t)8 << 20) /* bytes of records in one batch; one record alone may be larger */
 #define LOG_SEGMENT_MIN ((uint64_t)64 << 10)
 #define LOG_SEGMENT_MAX ((uint64_t)1 << 30)
 #define LOG_RETRY_MS 1000      /* after the keeper failed at something */
@@ -412,10 +412,8 @@ struct logstore {
     uint64_t torn_records, rewritten;      /* as it was opened */
 };
 
-static inline logstore *wb_log_of(blob_store *s)
-{
-    return (logstore *)(void *)s;
-}
+bool wb_log_is(const blob_store *s);
+logstore *wb_log_of(blob_store *s); /* it is */
 
 /* ---- for the tests ---- */
 #define LOG_NO_KEEPER 1u
@@ -433,6 +431,5 @@ int wb_log_get(blob_store *s, blob_ctx *ctx, blob_key key, blob **out);
 int wb_log_size(blob_store *s, blob_ctx *ctx, blob_key key, uint64_t *out);
 int wb_log_list(blob_store *s, blob_ctx *ctx, blob_key start, blob_list_fn *fn, void *arg);
 int wb_log_len(blob_store *s, blob_ctx *ctx, uint64_t *out);
-bool wb_log_is(const blob_store *s);
 
 #endif

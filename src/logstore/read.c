@@ -9,6 +9,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "blob/status.h"
 #include "blob/store.h"
 
 #define READ_PAGE 64 /* keys that a listing takes at a time */
@@ -131,15 +132,16 @@ int wb_log_verify(logstore *l, blob_key key)
 
 int blob_logstore_salvage(blob_store *s, blob_ctx *ctx, blob_key key, blob **out)
 {
+    uint64_t mark = wb_status_mark();
     int rc;
 
     if (out != NULL)
         *out = NULL;
     if (!wb_log_is(s) || out == NULL || key.size > BLOB_KEY_MAX || (key.data == NULL && key.size > 0))
         return blob_fail(-EINVAL, 0, "blob_logstore_salvage needs a log, a key and an out");
-    if ((rc = blob_ctx_status(ctx)) != 0)
-        return rc;
-    return read_blob(wb_log_of(s), key, READ_SALVAGE, out);
+    if ((rc = blob_ctx_status(ctx)) == 0)
+        rc = read_blob(wb_log_of(s), key, READ_SALVAGE, out);
+    return wb_status_settle(mark, rc);
 }
 
 int wb_log_size(blob_store *s, blob_ctx *ctx, blob_key key, uint64_t *out)

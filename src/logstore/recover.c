@@ -161,8 +161,10 @@ static int rec_look_header(recovery *rec, rec_segment *g)
         s->first_lsn = h.first_lsn;
         s->recovery = h.recovery;
         g->has_first = true;
+        g->unsynced = h.unsynced;
         return 0;
     }
+    g->unsynced = true; /* it cannot be told */
     wb_log_found_locked(l, s, &what, blob_key_of(NULL, 0), 0);
     if (g->x.sealed) {
         s->first_lsn = g->x.first_lsn;
@@ -184,6 +186,17 @@ static int rec_look_record(void *arg, const log_record *r)
     return 0;
 }
 
+/* Where a log without syncs went before, one that syncs must not take anything for lasting. */
+static int rec_make_last(logstore *l, const rec_segment *g)
+{
+    int rc;
+
+    if (!g->unsynced || l->opened_read_only || l->sync_mode == BLOB_LOGSTORE_SYNC_NEVER)
+        return 0;
+    rc = l->disk->ops->sync(l->disk, g->s->fd);
+    return rc == 0 ? 0 : wb_log_fail_name(l, rc, "sync", g->s->number);
+}
+
 static int rec_look_one(recovery *rec, rec_segment *g)
 {
     logstore *l = rec->l;
@@ -198,6 +211,8 @@ static int rec_look_one(recovery *rec, rec_segment *g)
         rc = rec_look_header(rec, g);
     if (rc == 0 && !g->x.sealed)
         rc = wb_log_scan_bytes(l, g->s, rec_look_record, g, &g->scan);
+    if (rc == 0)
+        rc = rec_make_last(l, g);
     wb_log_unpin_locked(l, g->s);
     durable = g->x.sealed ? g->x.durable : g->scan.durable;
     if (durable > rec->vouched)
@@ -353,7 +368,8 @@ int wb_log_recover(logstore *l)
         rc = rec_spares(&rec);
     if (rc == 0)
         rc = wb_log_replay(&rec);
-    if (l->opened_read_only) { /* whatever it seems to be, that the writer took a segment away comes first */
+    /* Whatever it seems to be, that the writer took a segment away comes first. Without the list nothing was read yet. */
+    if (l->opened_read_only && rec.all != NULL) {
         int there = rec_still_there(&rec);
         rc = there != 0 ? there : rc;
     }

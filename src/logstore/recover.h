@@ -23,6 +23,7 @@ typedef struct rec_segment {
     log_scan scan;  /* of an unsealed one */
     uint64_t limit; /* records from this LSN on are no more */
     bool has_first; /* s->first_lsn is known */
+    bool unsynced;  /* what it says of itself is not on the disk yet, perhaps */
 } rec_segment;
 
 typedef struct recovery {

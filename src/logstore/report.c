@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "blob/folder.h"
+#include "blob/status.h"
 #include "blob/store.h"
 
 /* ---- words ---- */
@@ -17,6 +18,8 @@ int wb_log_fail(logstore *l, int rc, const char *what, const char *name)
     if (rc == -ENODATA)
         return blob_fail(BLOB_CORRUPT, 0, "%.120s/%.40s is shorter than it was: somebody else writes to it", l->dir,
                          name);
+    if (rc == -ENOTSUP) /* of an open, see disk.c */
+        return blob_fail(rc, 0, "%.120s/%.40s is no plain file: move it away", l->dir, name);
     return blob_fail(wb_folder_status(-rc), 0, "cannot %s %.100s/%.40s: %s; %s", what, l->dir, name, blob_strerror(rc),
                      wb_folder_remedy(-rc));
 }
@@ -103,17 +106,12 @@ static int verify_one(void *arg, blob_key key, uint64_t size)
     return rc == -ENOMEM ? rc : 0;
 }
 
-int blob_logstore_findings(blob_store *s, blob_ctx *ctx, unsigned verify,
-                           int (*fn)(void *arg, const blob_logstore_finding *finding), void *arg)
+static int findings_tell(logstore *l, blob_ctx *ctx, int (*fn)(void *arg, const blob_logstore_finding *finding),
+                         void *arg)
 {
-    logstore *l = wb_log_of(s);
     const log_finding *f;
     int rc = 0;
 
-    if (!wb_log_is(s) || fn == NULL || verify > 1)
-        return blob_fail(-EINVAL, 0, "blob_logstore_findings needs a log and a function");
-    if (verify == 1 && (rc = wb_log_list(s, ctx, blob_key_of(NULL, 0), verify_one, l)) != 0)
-        return rc;
     pthread_mutex_lock(&l->lock);
     for (f = l->findings; f != NULL && rc == 0; f = f->next) {
         char name[LOG_NAME_MAX];
@@ -130,6 +128,21 @@ int blob_logstore_findings(blob_store *s, blob_ctx *ctx, unsigned verify,
     }
     pthread_mutex_unlock(&l->lock);
     return rc;
+}
+
+int blob_logstore_findings(blob_store *s, blob_ctx *ctx, unsigned verify,
+                           int (*fn)(void *arg, const blob_logstore_finding *finding), void *arg)
+{
+    uint64_t mark = wb_status_mark();
+    int rc = 0;
+
+    if (!wb_log_is(s) || fn == NULL || verify > 1)
+        return blob_fail(-EINVAL, 0, "blob_logstore_findings needs a log and a function");
+    if (verify == 1)
+        rc = wb_log_list(s, ctx, blob_key_of(NULL, 0), verify_one, wb_log_of(s));
+    if (rc == 0)
+        rc = findings_tell(wb_log_of(s), ctx, fn, arg);
+    return wb_status_settle(mark, rc);
 }
 
 /* ---- numbers ---- */
@@ -156,13 +169,18 @@ static int64_t info_oldest_s(logstore *l)
 
 int blob_logstore_get_info(blob_store *s, blob_logstore_info *out)
 {
-    logstore *l = wb_log_of(s);
     blob_logstore_info info = {.struct_size = sizeof info};
     size_t size = out != NULL ? out->struct_size : 0;
     int64_t oldest;
+    logstore *l;
 
-    if (!wb_log_is(s) || size < sizeof size)
-        return blob_fail(-EINVAL, 0, "blob_logstore_get_info needs a log, and an out with its struct_size");
+    if (size < sizeof size)
+        return blob_fail(-EINVAL, 0, "blob_logstore_get_info needs an out with its struct_size");
+    memset(out, 0, size);
+    out->struct_size = size;
+    if (!wb_log_is(s))
+        return blob_fail(-EINVAL, 0, "blob_logstore_get_info needs a log");
+    l = wb_log_of(s);
     oldest = info_oldest_s(l);
     info.oldest_age_ms = oldest != 0 ? l->disk->ops->time_ms(l->disk) - oldest * 1000 : 0;
     if (info.oldest_age_ms < 0)
@@ -183,7 +201,6 @@ int blob_logstore_get_info(blob_store *s, blob_logstore_info *out)
     info.read_only = l->opened_read_only ? 1 : l->read_only ? 2 : 0;
     memcpy(info.text, l->read_only_text, sizeof l->read_only_text);
     pthread_mutex_unlock(&l->lock);
-    memset(out, 0, size);
     memcpy(out, &info, size < sizeof info ? size : sizeof info);
     out->struct_size = size;
     return 0;

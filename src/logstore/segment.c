@@ -200,7 +200,8 @@ static int segment_begin(logstore *l, log_segment *s, uint64_t spare)
                     .features = LOG_FEATURES,
                     .time_ms = l->disk->ops->time_ms(l->disk),
                     .version = LOG_VERSION,
-                    .recovery = s->recovery};
+                    .recovery = s->recovery,
+                    .unsynced = l->sync_mode == BLOB_LOGSTORE_SYNC_NEVER};
     const log_disk_ops *ops = l->disk->ops;
     char from[LOG_NAME_MAX], to[LOG_NAME_MAX];
     unsigned char block[LOG_BLOCK];

@@ -36,6 +36,22 @@ static void spare_forget_locked(logstore *l, unsigned at)
     memmove(&l->spare_written[at], &l->spare_written[at + 1], (l->spare_count - at) * sizeof l->spare_written[0]);
 }
 
+/* It could not be opened for want of something else: it is as good as it was. */
+static void spare_put_back(logstore *l, uint64_t number, uint64_t written)
+{
+    char name[LOG_NAME_MAX];
+    bool room;
+
+    pthread_mutex_lock(&l->lock);
+    room = l->spare_count + l->spare_comes < LOG_SPARES;
+    if (room)
+        spare_add_locked(l, number, written);
+    pthread_mutex_unlock(&l->lock);
+    wb_log_segment_name_spare(name, number);
+    if (!room)
+        (void)l->disk->ops->remove(l->disk, name);
+}
+
 /* One with all its blocks written, if there is one. */
 int wb_log_spare_take(logstore *l, log_segment *s, unsigned least, uint64_t *spare)
 {
@@ -59,6 +75,8 @@ int wb_log_spare_take(logstore *l, log_segment *s, unsigned least, uint64_t *spa
     pthread_mutex_unlock(&l->lock);
     wb_log_segment_name_spare(name, *spare);
     rc = l->disk->ops->open(l->disk, name, LOG_OPEN_WRITE, &s->fd);
+    if (rc == -EMFILE || rc == -ENFILE || rc == -ENOMEM)
+        spare_put_back(l, *spare, s->written);
     if (rc == 0)
         rc = l->disk->ops->size(l->disk, s->fd, &size);
     if (rc == 0 && size != s->size)

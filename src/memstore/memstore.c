@@ -10,6 +10,7 @@
 #include "memstore/pool.h"
 #include "blob/store.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -37,6 +38,7 @@ static const blob_store_ops mem_ops;
 
 static memstore *mem_of(blob_store *s)
 {
+    assert(s->ops == &mem_ops);
     return (memstore *)(void *)s;
 }
 

@@ -45,8 +45,9 @@
 typedef struct pool_chunk {
     struct pool_chunk *next; /* the one before it */
     size_t bytes;
-    unsigned char padding[48]; /* records begin on a cache line */
+    unsigned char padding[64 - sizeof(void *) - sizeof(size_t)]; /* records begin on a cache line */
 } pool_chunk;
+_Static_assert(sizeof(pool_chunk) == 64, "a cache line, and what it says of payloads' alignment");
 
 typedef struct pool_slab {
     void *free;            /* each record's first word is the next */

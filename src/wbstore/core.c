@@ -15,14 +15,19 @@ int wb_may_wait(wbstore *w)
 {
     int rc = wb_closed(w);
 
-    if (rc == 0 && pthread_equal(pthread_self(), w->housekeeper))
+    if (rc == 0 && wb_is_teller(w))
         rc = blob_fail(-EDEADLK, 0, "called from the event callback, which what it waits for may need");
     return rc;
 }
 
 int wb_wait(wbstore *w, blob_ctx *ctx, pthread_cond_t *cond)
 {
-    int rc = wb_ctx_wait(w->run, ctx, cond, &w->lock, WB_NEVER);
+    return wb_wait_until(w, ctx, cond, WB_NEVER);
+}
+
+int wb_wait_until(wbstore *w, blob_ctx *ctx, pthread_cond_t *cond, int64_t until_ns)
+{
+    int rc = wb_ctx_wait(w->run, ctx, cond, &w->lock, until_ns);
 
     if (rc == 0)
         return 0;
@@ -39,6 +44,22 @@ int wb_check_key(blob_key key)
     return 0;
 }
 
+bool wb_is_refusal(int status)
+{
+    switch (status) {
+    case BLOB_EXISTS:
+    case BLOB_FULL:
+    case BLOB_REJECTED:
+    case BLOB_DENIED:
+    case -ENOSPC:
+    case -EINVAL:
+    case -ENOMEM:
+        return true;
+    default:
+        return false;
+    }
+}
+
 int wb_check_listed(blob_key key)
 {
     return wb_check_key(key) == 0 ? 0 : blob_fail(-EIO, 0, "the buffer lists a key of %zu bytes", key.size);
@@ -48,6 +69,7 @@ int wb_check_listed(blob_key key)
 
 void wb_house_wake(wbstore *w)
 {
+    w->house_called = true; /* it may be about something with the lock let go */
     pthread_cond_signal(&w->house);
 }
 
@@ -57,7 +79,15 @@ void wb_room_changed(wbstore *w)
         pthread_cond_signal(&w->room_head->called);
 }
 
-void wb_entry_settled(wbstore *w, wb_entry *e)
+void wb_maybe_drained(wbstore *w)
+{
+    if (w->options.on_event == NULL || w->resuming || w->ledger.active_blobs > 0 || w->ledger.parked_blobs > 0)
+        return;
+    w->drained_untold = true;
+    wb_news(w);
+}
+
+void wb_entry_settled(wbstore *w, wb_entry *e) /* model: ledger.pml */
 {
     const wb_entry *first = w->ledger.active.head;
 
@@ -66,14 +96,11 @@ void wb_entry_settled(wbstore *w, wb_entry *e)
         w->awaited_order = UINT64_MAX; /* whoever goes on waiting says so again */
         pthread_cond_broadcast(&w->settled);
     }
-    if (w->options.on_event != NULL && w->ledger.active_blobs == 0 && w->ledger.parked_blobs == 0) {
-        w->drained_untold = true;
-        wb_house_wake(w);
-    }
+    wb_maybe_drained(w);
     wb_room_changed(w);
 }
 
-void wb_entry_ends(wbstore *w, wb_entry *e, uint32_t written)
+void wb_entry_ends(wbstore *w, wb_entry *e, uint32_t written) /* model: ledger.pml */
 {
     uint32_t tickets_since = (uint32_t)w->last_ticket - e->written;
     bool vouched = e->vouched;
@@ -83,7 +110,7 @@ void wb_entry_ends(wbstore *w, wb_entry *e, uint32_t written)
     if (e->written != written) {
         if (e->attempt != NULL)
             wb_attempt_reset(e->attempt);
-        wb_ledger_join(&w->ledger, e, w->last_ticket - tickets_since, e->size, wb_now_ns() / 1000000);
+        wb_ledger_join(&w->ledger, e, w->last_ticket - tickets_since, e->size, wb_time_ms(w));
         e->vouched = vouched;
         w->accepted++;
     }
@@ -93,5 +120,6 @@ void wb_entry_ends(wbstore *w, wb_entry *e, uint32_t written)
 void wb_note_failure(wbstore *w, int status, const char *text)
 {
     w->last_status = status;
+    w->last_ns = wb_time_ns(w);
     strncpy(w->last_text, text, sizeof w->last_text - 1);
 }

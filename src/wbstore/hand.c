@@ -6,7 +6,7 @@
 #include "wbstore/wrapper.h"
 
 /* Calls off an upload under way. The lock is let go, for a cancel takes the locks of those that it wakes. */
-static void hand_call_off(wbstore *w, const wb_entry *e)
+static void hand_call_off(wbstore *w, const wb_entry *e) /* model: Deleter */
 {
     blob_ctx *attempt = e->hand == WB_HAND_UPLOAD && e->attempt != NULL ? wb_ctx_ref(e->attempt->ctx) : NULL;
 
@@ -19,7 +19,7 @@ static void hand_call_off(wbstore *w, const wb_entry *e)
 }
 
 /* Waits for the hand on e and takes it. e stays meanwhile: it counts us among its removers. */
-int wb_hand_take(wbstore *w, blob_ctx *ctx, wb_entry *e)
+int wb_hand_take(wbstore *w, blob_ctx *ctx, wb_entry *e) /* model: ledger.pml */
 {
     int rc = wb_closed(w);
 
@@ -42,7 +42,7 @@ int wb_hand_take(wbstore *w, blob_ctx *ctx, wb_entry *e)
     return 0;
 }
 
-void wb_hand_free(wbstore *w, wb_entry *e)
+void wb_hand_free(wbstore *w, wb_entry *e) /* model: ledger.pml */
 {
     if (e->hand == WB_HAND_CALLER)
         e->removers--;
@@ -50,10 +50,14 @@ void wb_hand_free(wbstore *w, wb_entry *e)
     if (e->removers > 0 || e->putters > 0)
         pthread_cond_broadcast(&w->turn);
     wb_ledger_free_to_send(&w->ledger, e);
+    if (e->state == WBSTORE_QUEUED)
+        wb_urgent_again(w); /* it may be one of theirs, which was passed over while the hand was on it */
+    wb_urgent_waits(w, e);
     wb_ledger_settle(&w->ledger, e);
 }
 
-int wb_remove_buffered(wbstore *w, blob_ctx *ctx, wb_entry *e, uint32_t written, unsigned flags, bool *kept)
+int wb_remove_buffered(wbstore *w, blob_ctx *ctx, wb_entry *e, uint32_t written, unsigned flags,
+                       bool *kept) /* model: ledger.pml */
 {
     int rc = 0;
 

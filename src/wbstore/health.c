@@ -21,7 +21,7 @@ static uint64_t health_random(wbstore *w)
 
 int64_t wb_backoff_due_ns(wbstore *w, unsigned number, int64_t retry_after_ms)
 {
-    int64_t cap_ms = w->options.retry_min_ms, now_ns = wb_now_ns(), wait_ns;
+    int64_t cap_ms = w->options.retry_min_ms, now_ns = wb_time_ns(w), wait_ns;
 
     for (; number > 1 && cap_ms < w->options.retry_max_ms; number--)
         cap_ms = cap_ms > w->options.retry_max_ms / 2 ? w->options.retry_max_ms : 2 * cap_ms;
@@ -37,9 +37,11 @@ void wb_base_answered(wbstore *w)
     if (!w->down)
         return;
     w->down = false;
+    wb_pace_restart(&w->pace, wb_time_ns(w));
     w->base_turns++;
-    wb_ledger_all_due(&w->ledger, wb_now_ns());
-    wb_house_wake(w);
+    wb_ledger_all_queued(&w->ledger); /* what failed in the outage did so for no reason of its own */
+    wb_urgent_again(w);
+    wb_news(w);
 }
 
 void wb_base_failed(wbstore *w, int status, int64_t retry_after_ms, const char *text, bool probe)
@@ -49,7 +51,7 @@ void wb_base_failed(wbstore *w, int status, int64_t retry_after_ms, const char *
         w->probes = 0;
         w->base_turns++;
         probe = true;
-        wb_house_wake(w);
+        wb_news(w);
     }
     if (!w->down)
         return;

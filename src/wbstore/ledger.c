@@ -66,9 +66,10 @@ wb_entry *wb_ledger_make(wb_ledger *l, blob_key key)
     return e != NULL ? e : wb_ledger_add(l, key);
 }
 
-void wb_ledger_settle(wb_ledger *l, wb_entry *e)
+void wb_ledger_settle(wb_ledger *l, wb_entry *e) /* model: ledger.pml */
 {
-    if (e->state != WB_ABSENT || e->hand != WB_HAND_NONE || e->putters > 0 || e->removers > 0)
+    if (e->state != WB_ABSENT || e->hand != WB_HAND_NONE || e->putters > 0 || e->removers > 0 ||
+        wb_entry_doubts(e, ~0u))
         return;
     wb_key_table_remove(&l->keys, e);
     wb_attempt_free(l, e->attempt);
@@ -115,11 +116,14 @@ static void active_remove(wb_ledger *l, wb_entry *e)
     l->active_blobs--;
 }
 
-/* Back among the active, in its place. What is older and still active is being sent or waits; those are walked. */
-static void active_return(wb_ledger *l, wb_entry *e)
+/* Back among the active, in its place, which is behind `at` (NULL: anywhere). What is older and still active is being
+ * sent or waits; those are walked. */
+static void active_return(wb_ledger *l, wb_entry *at, wb_entry *e)
 {
-    wb_entry *at = entry_resumed(e) ? NULL : l->resumed_last, *next;
+    wb_entry *next;
 
+    if (!entry_resumed(e) && (at == NULL || entry_resumed(at)))
+        at = l->resumed_last;
     while ((next = at != NULL ? at->next : l->active.head) != NULL && next->order < e->order)
         at = next;
     active_insert_after(l, at, e);
@@ -202,15 +206,26 @@ static void heap_remove(wb_ledger *l, const wb_attempt *a)
     heap_rise(l, at, last);
 }
 
-int64_t wb_ledger_due_ns(const wb_ledger *l)
+/* When a queued entry has stayed as long as it must. */
+static int64_t ledger_ripe_ns(const wb_ledger *l, const wb_entry *e)
 {
-    return l->waiting > 0 ? l->heap[0]->due_ns : WB_NEVER;
+    if (l->dwell_ms == 0 || entry_resumed(e) || e->order <= l->hurried)
+        return 0;
+    return wb_after_ms(0, (int64_t)e->since_ms + l->dwell_ms);
 }
 
-void wb_ledger_all_due(wb_ledger *l, int64_t now_ns)
+int64_t wb_ledger_due_ns(const wb_ledger *l)
 {
-    for (size_t i = 0; i < l->waiting; i++)
-        l->heap[i]->due_ns = now_ns; /* all the same: still a heap */
+    int64_t due_ns = l->waiting > 0 ? l->heap[0]->due_ns : WB_NEVER;
+    int64_t ripe_ns = l->cursor != NULL && wb_entry_free_to_send(l->cursor) ? ledger_ripe_ns(l, l->cursor) : 0;
+
+    return ripe_ns > 0 && ripe_ns < due_ns ? ripe_ns : due_ns;
+}
+
+void wb_ledger_all_queued(wb_ledger *l)
+{
+    while (l->waiting > 0)
+        wb_ledger_move(l, l->heap[l->waiting - 1]->entry, WBSTORE_QUEUED);
 }
 
 wb_attempt *wb_attempt_new(wb_ledger *l)
@@ -257,6 +272,7 @@ void wb_ledger_join(wb_ledger *l, wb_entry *e, uint64_t ticket, uint64_t size, i
     e->size = size & LEDGER_48_BITS;
     e->since_ms = (uint64_t)now_ms & LEDGER_48_BITS;
     e->state = WBSTORE_QUEUED;
+    wb_doubt_clear(l, e, WB_DOUBT_GHOST); /* there is a blob again */
     l->bytes += e->size;
     l->key_bytes += e->key_size;
     while (at != NULL && at->order > e->order)
@@ -291,7 +307,7 @@ void wb_ledger_move(wb_ledger *l, wb_entry *e, wbstore_state state)
     ledger_let_go(l, e);
     e->state = (uint8_t)state;
     if (was_parked && state != WBSTORE_PARKED)
-        active_return(l, e);
+        active_return(l, NULL, e);
     switch (state) {
     case WBSTORE_QUEUED:
         wb_ledger_free_to_send(l, e);
@@ -310,7 +326,20 @@ void wb_ledger_move(wb_ledger *l, wb_entry *e, wbstore_state state)
     }
 }
 
-void wb_ledger_leave(wb_ledger *l, wb_entry *e)
+void wb_ledger_all_unparked(wb_ledger *l)
+{
+    wb_entry *at = NULL, *e;
+
+    while ((e = l->parked.head) != NULL) { /* in order, both lists: each goes on from the place of the last */
+        parked_remove(l, e);
+        e->state = WBSTORE_QUEUED;
+        active_return(l, at, e);
+        wb_ledger_free_to_send(l, e);
+        at = e;
+    }
+}
+
+void wb_ledger_leave(wb_ledger *l, wb_entry *e) /* model: ledger.pml */
 {
     bool was_parked = e->state == WBSTORE_PARKED;
 
@@ -330,16 +359,28 @@ void wb_ledger_resize(wb_ledger *l, wb_entry *e, uint64_t size)
     l->bytes += e->size;
 }
 
-wb_entry *wb_ledger_next(wb_ledger *l, int64_t now_ns, bool probing)
+bool wb_entry_free_to_send(const wb_entry *e) /* model: ledger.pml */
 {
-    if (!probing && wb_ledger_due_ns(l) <= now_ns)
-        return l->heap[0]->entry;
-    while (l->cursor != NULL &&
-           (l->cursor->state != WBSTORE_QUEUED || l->cursor->hand != WB_HAND_NONE || l->cursor->removers > 0))
+    return e->state == WBSTORE_QUEUED && e->hand == WB_HAND_NONE && e->removers == 0;
+}
+
+/* The oldest that may go now. */
+static wb_entry *ledger_first(wb_ledger *l, int64_t now_ns)
+{
+    while (l->cursor != NULL && !wb_entry_free_to_send(l->cursor))
         l->cursor = l->cursor->next;
-    if (l->cursor != NULL)
-        return l->cursor;
-    return probing && l->waiting > 0 ? l->heap[0]->entry : NULL;
+    return l->cursor != NULL && ledger_ripe_ns(l, l->cursor) <= now_ns ? l->cursor : NULL;
+}
+
+wb_entry *wb_ledger_next(wb_ledger *l, int64_t now_ns, wb_turn turn)
+{
+    wb_entry *first = ledger_first(l, now_ns);
+    wb_entry *retry =
+        l->waiting > 0 && (turn == WB_TURN_PROBE || l->heap[0]->due_ns <= now_ns) ? l->heap[0]->entry : NULL;
+
+    if (first == NULL || retry == NULL)
+        return first != NULL ? first : retry;
+    return turn == WB_TURN_RETRY ? retry : first;
 }
 
 static uint64_t ledger_before(const wb_list *list, uint64_t safe)

@@ -7,6 +7,7 @@
 
 #include "wbstore/keytable.h"
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <wbstore/wbstore.h>
 
@@ -20,15 +21,27 @@ typedef enum wb_hand {
     WB_HAND_CALLER  /* a delete, a put with replace, or a put that is written through */
 } wb_hand;
 
+/* What a base may still do to a key, bits; see doubt.c. */
+enum {
+    WB_DOUBT_PUT = 1,    /* carry out a put that ended without an answer */
+    WB_DOUBT_DELETE = 2, /* or a delete */
+    WB_DOUBT_GHOST = 4   /* the key was deleted meanwhile: whatever the base shows of it, it is not there */
+};
+
 /* What is known of an entry's uploads. Made before its first one begins, so that a failure needs no memory. */
 typedef struct wb_attempt {
     struct wb_entry *entry;
-    blob_ctx *ctx;   /* of the attempt under way, for a delete to cancel; NULL between attempts */
-    int64_t due_ns;  /* when to try again, while WAITING */
-    size_t heap_at;  /* place in the heap of those who wait */
-    unsigned number; /* attempts begun */
-    int status;      /* of the last failure */
-    bool arrived;    /* the base has it, and only the buffer's copy is left to be removed */
+    blob_ctx *ctx;      /* of the attempt under way, for a delete to cancel; NULL between attempts */
+    int64_t due_ns;     /* when to try again, while WAITING */
+    size_t heap_at;     /* place in the heap of those who wait */
+    unsigned number;    /* attempts begun */
+    int status;         /* of the last failure */
+    uint64_t failed_at; /* and how many other blobs had been sent by then */
+    bool arrived;       /* the base has it, and only the buffer's copy is left to be removed */
+    uint8_t doubts;     /* WB_DOUBT_ bits; the entry stays while there are any */
+    bool haunts;        /* it is a ghost whose time has come: among the haunting, not among the doubts */
+    int64_t doubt_until_ns;
+    struct wb_attempt *doubt_prev, *doubt_next;
     char text[sizeof((blob_error *)0)->text];
 } wb_attempt;
 
@@ -48,6 +61,7 @@ typedef struct wb_entry {
     bool vouched : 1;  /* a put of this process has stored the bytes: a duplicate may rely on them */
     bool removing : 1; /* the buffered copy is being removed: who wants to write waits for his turn */
     bool awaited : 1;  /* somebody waits for this key to settle */
+    bool urgent : 1;   /* and its turn comes first, or did */
     bool untold : 1;   /* parked, and no event has said so yet */
     bool looked : 1;   /* no put has stored its bytes since the last look */
     uint8_t key_size;
@@ -58,6 +72,10 @@ typedef struct wb_list {
     wb_entry *head, *tail;
 } wb_list;
 
+typedef struct wb_doubt_list {
+    wb_attempt *head, *tail;
+} wb_doubt_list;
+
 typedef struct wb_ledger {
     wb_key_table keys;
 
@@ -67,9 +85,15 @@ typedef struct wb_ledger {
     wb_entry *resumed_last; /* the last active entry that was resumed */
     wb_entry *cursor;       /* no entry before it is QUEUED and free to be sent */
     uint64_t resumed;       /* blobs resumed so far: they come before every ticket */
+    int64_t dwell_ms;       /* how long a blob stays queued at least; 0: not at all */
+    uint64_t hurried;       /* those up to this place need not stay */
 
     wb_attempt **heap; /* WAITING attempts, earliest first; has room for every attempt there is */
     size_t waiting, heap_room, attempts;
+
+    wb_doubt_list doubts;   /* those with doubts, the first to pass first */
+    wb_doubt_list haunting; /* ghosts to be deleted again now */
+    atomic_uint ghosts;     /* how many there are; read without the lock, too */
 
     uint64_t active_blobs, parked_blobs, sending;
     uint64_t bytes, key_bytes; /* of active and parked */
@@ -111,17 +135,32 @@ void wb_ledger_leave(wb_ledger *l, wb_entry *e); /* from any pending state to WB
 void wb_ledger_resize(wb_ledger *l, wb_entry *e, uint64_t size);
 void wb_ledger_free_to_send(wb_ledger *l, wb_entry *e); /* call when the hand on a QUEUED entry was let go */
 
-/* The next entry to send, NULL if there is none: one that has waited long enough, else the oldest queued. Probing a
- * base that is down, another blob each time: the oldest queued, else the one that has waited longest. It stays as it
- * is. */
-wb_entry *wb_ledger_next(wb_ledger *l, int64_t now_ns, bool probing);
+/* Which entry is the next to send. */
+typedef enum wb_turn {
+    WB_TURN_RETRY, /* one that has waited long enough, else the oldest queued */
+    WB_TURN_FIRST, /* the other way round */
+    WB_TURN_PROBE /* of a base that is down, another blob each time: the oldest queued, else the one that has waited longest */
+} wb_turn;
+wb_entry *wb_ledger_next(wb_ledger *l, int64_t now_ns, wb_turn turn); /* NULL: none. It stays as it is */
+bool wb_entry_free_to_send(const wb_entry *e); /* queued, and nobody's hand is on it or wants to be */
 wb_entry *wb_ledger_untold(wb_ledger *l); /* the first that is parked and not told of, from here on it is; or NULL */
-int64_t wb_ledger_due_ns(const wb_ledger *l); /* when the first of those who wait is due; WB_NEVER: nobody waits */
-void wb_ledger_all_due(wb_ledger *l, int64_t now_ns); /* costs as much as there are who wait */
+/* When the first of those who wait is due, or the oldest queued has stayed long enough; WB_NEVER: there is none. */
+int64_t wb_ledger_due_ns(const wb_ledger *l);
+void wb_ledger_all_queued(wb_ledger *l); /* those who wait; costs as much as there are, and older ones being sent */
+/* Every parked one is queued, in its place. One walk: costs as much as there are, and older ones being sent or waiting. */
+void wb_ledger_all_unparked(wb_ledger *l);
 
 wb_attempt *wb_attempt_new(wb_ledger *l); /* NULL: no memory */
 void wb_attempt_free(wb_ledger *l, wb_attempt *a);
 void wb_attempt_reset(wb_attempt *a); /* for another blob: nothing is known of its uploads */
+
+/* ---- doubts (doubt.c); of an entry that has its attempt ---- */
+
+void wb_doubt_clear(wb_ledger *l, wb_entry *e, unsigned bits);
+static inline bool wb_entry_doubts(const wb_entry *e, unsigned bits)
+{
+    return e->attempt != NULL && (e->attempt->doubts & bits) != 0;
+}
 
 /* Everything up to this ticket is settled; last: the last ticket given. */
 uint64_t wb_ledger_safe_ticket(const wb_ledger *l, uint64_t last);

@@ -15,32 +15,16 @@ typedef struct put_request {
     blob_key key;
     blob_view data;
     bool reserved; /* room is reserved for it */
+    wb_room_waiter place;
     uint64_t ticket;
 } put_request;
-
-/* Statuses of a buffer's put after which the blob is certainly not stored. */
-static bool put_refused(int status)
-{
-    switch (status) {
-    case BLOB_EXISTS:
-    case BLOB_FULL:
-    case BLOB_REJECTED:
-    case BLOB_DENIED:
-    case -ENOSPC:
-    case -EINVAL:
-    case -ENOMEM:
-        return true;
-    default:
-        return false;
-    }
-}
 
 static bool put_is_pending(const wb_entry *e)
 {
     return e != NULL && e->state != WB_ABSENT;
 }
 
-static bool put_may_rely_on(const wb_entry *e)
+static bool put_may_rely_on(const wb_entry *e) /* model: Putter */
 {
     return put_is_pending(e) && e->vouched && e->removers == 0;
 }
@@ -52,7 +36,7 @@ static void put_unreserve(put_request *r)
     r->reserved = false;
 }
 
-static int put_as_duplicate(put_request *r)
+static int put_as_duplicate(put_request *r) /* model: Putter */
 {
     r->w->deduplicated++;
     r->ticket = ++r->w->last_ticket;
@@ -61,7 +45,7 @@ static int put_as_duplicate(put_request *r)
 
 /* Writes the bytes; lock held, released meanwhile. What is in the buffer already is nobody's word: ours replaces it.
  * *there: the buffer holds the key. */
-static int put_write(put_request *r, bool *there)
+static int put_write(put_request *r, bool *there) /* model: Putter */
 {
     wbstore *w = r->w;
     int rc;
@@ -79,7 +63,7 @@ static int put_write(put_request *r, bool *there)
 }
 
 /* The bytes are in the buffer, or may be: the entry is pending from here on. */
-static void put_pends(put_request *r, wb_entry *e, bool stored)
+static void put_pends(put_request *r, wb_entry *e, bool stored) /* model: Putter */
 {
     wbstore *w = r->w;
     uint64_t ticket = ++w->last_ticket;
@@ -89,7 +73,7 @@ static void put_pends(put_request *r, wb_entry *e, bool stored)
         e->looked = false;
     }
     if (!put_is_pending(e)) {
-        wb_ledger_join(&w->ledger, e, ticket, r->data.size, wb_now_ns() / 1000000);
+        wb_ledger_join(&w->ledger, e, ticket, r->data.size, wb_time_ms(w));
         w->accepted++;
     } else {
         if (e->size != r->data.size)
@@ -108,12 +92,12 @@ static void put_pends(put_request *r, wb_entry *e, bool stored)
 /* The put was refused, so what the buffer held before is there still; who listed the buffer meanwhile left it to us. */
 static void put_takes_up(const put_request *r, wb_entry *e)
 {
-    wb_ledger_join(&r->w->ledger, e, 0, r->data.size, wb_now_ns() / 1000000);
+    wb_ledger_join(&r->w->ledger, e, 0, r->data.size, wb_time_ms(r->w));
     r->w->resumed++;
 }
 
 /* One try, lock held. e: the key's entry, or NULL. */
-static int put_try(put_request *r, wb_entry *e)
+static int put_try(put_request *r, wb_entry *e) /* model: Putter */
 {
     wbstore *w = r->w;
     bool there = put_is_pending(e);
@@ -124,7 +108,7 @@ static int put_try(put_request *r, wb_entry *e)
     e->putters++;
     rc = put_write(r, &there);
     e->putters--;
-    if (rc == 0 || !put_refused(rc))
+    if (rc == 0 || !wb_is_refusal(rc))
         put_pends(r, e, rc == 0);
     else if (there && !put_is_pending(e))
         put_takes_up(r, e);
@@ -151,44 +135,50 @@ static int put_through(put_request *r)
     rc = wb_hand_take(w, r->ctx, e);
     if (rc != 0)
         goto out;
+    if ((rc = wb_doubt_room(w, e)) != 0 || (rc = wb_doubt_wait(w, r->ctx, e)) != 0)
+        goto free_hand;
     written = wb_entry_look(e);
     pthread_mutex_unlock(&w->lock);
     wb_send(w, r->ctx, r->key, r->data, true, &outcome);
     pthread_mutex_lock(&w->lock);
     rc = outcome.status; /* its words are still those of this thread's error detail */
-    if (rc == 0 && put_is_pending(e))
-        rc = wb_remove_buffered(w, r->ctx, e, written, 0, &kept);
-    if (rc == 0 || rc == BLOB_NOT_FOUND) {
+    wb_doubt_put_ended(w, e, rc);
+    if (rc == 0 && put_is_pending(e) && (rc = wb_remove_buffered(w, r->ctx, e, written, 0, &kept)) == BLOB_NOT_FOUND)
         rc = 0;
+    if (rc == 0) {
         r->ticket = ++w->last_ticket;
         w->accepted++;
         w->sent++;
+        wb_doubt_clear(&w->ledger, e, WB_DOUBT_GHOST);
         if (put_is_pending(e) && !kept) {
             w->deleted++; /* the copy that the buffer had, of which this put's is the better one */
             wb_entry_ends(w, e, written);
         }
     }
+free_hand:
     wb_hand_free(w, e);
-    e = NULL;
+    return rc;
 out:
-    if (e != NULL)
-        wb_ledger_settle(&w->ledger, e);
+    wb_ledger_settle(&w->ledger, e);
     return rc;
 }
 
-/* The buffer itself has no room. The policy decides, as for the wrapper's own bounds. 0: try again. */
+/* The buffer itself has no room. The policy decides, as for the wrapper's own bounds. 0: try again. Who is told that it
+ * is full is told in the buffer's words: they name the disk. */
 static int put_when_buffer_full(put_request *r, uint64_t releases, bool *through)
 {
     wbstore *w = r->w;
     blob_error error;
+    int rc = BLOB_FULL;
 
     blob_last_error(&error);
+    (void)wb_hurry(w, wb_order_of(w->last_ticket));
     *through = w->options.when_full == WBSTORE_FULL_WRITE_THROUGH;
     if (*through)
         return 0;
-    if (w->options.when_full == WBSTORE_FULL_FAIL)
-        return blob_fail(BLOB_FULL, 0, "the buffer itself is full: %.180s", error.text);
-    return wb_room_wait_release(w, r->ctx, releases);
+    if (w->options.when_full == WBSTORE_FULL_WAIT)
+        rc = wb_room_wait_release(w, r->ctx, &r->place, releases);
+    return rc == BLOB_FULL ? blob_fail(BLOB_FULL, 0, "the buffer itself is full: %.180s", error.text) : rc;
 }
 
 /* What a look at the key's entry leads to. */
@@ -209,7 +199,7 @@ static put_step put_next_step(const put_request *r, const wb_entry *e)
 }
 
 /* Who waits for room may count on what is being removed, and on us after that. */
-static int put_wait_turn(put_request *r)
+static int put_wait_turn(put_request *r) /* model: Putter */
 {
     wbstore *w = r->w;
     int rc;
@@ -222,7 +212,7 @@ static int put_wait_turn(put_request *r)
 }
 
 /* One round, lock held. *again: what it waited for has come. */
-static int put_round(put_request *r, bool *again)
+static int put_round(put_request *r, bool *again) /* model: Putter */
 {
     wbstore *w = r->w;
     wb_entry *e = wb_ledger_find(&w->ledger, r->key);
@@ -235,7 +225,7 @@ static int put_round(put_request *r, bool *again)
     if (step == PUT_DUPLICATE)
         return put_as_duplicate(r);
     if (step == PUT_RESERVE) {
-        rc = wb_room_take(w, r->ctx, r->data.size, &waited);
+        rc = wb_room_take(w, r->ctx, &r->place, r->data.size, &waited);
         if (rc == BLOB_FULL && w->options.when_full == WBSTORE_FULL_WRITE_THROUGH)
             return put_through(r);
         r->reserved = rc == 0;
@@ -263,6 +253,7 @@ static int put_accept(put_request *r)
     while (again && (rc = wb_closed(r->w)) == 0)
         rc = put_round(r, &again);
     put_unreserve(r);
+    wb_room_leave(r->w, &r->place);
     return rc;
 }
 

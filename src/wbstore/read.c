@@ -7,6 +7,7 @@
  *     buffer   a   c     f  |  (page full: the stretch ends at f)
  *     base       b c d      |  g ...
  *     told     a b c d   f  |  next page, from behind f */
+#include "blob/status.h"
 #include "blob/store.h"
 #include "wbstore/wrapper.h"
 
@@ -29,9 +30,34 @@ static int read_settle(int buffer_status, const blob_error *buffer_error, int ba
     return blob_fail(buffer_status, buffer_error->retry_after_ms, "%s", buffer_error->text);
 }
 
-int wbstore_get(wbstore *w, blob_ctx *ctx, blob_key key, blob **out)
+/* The base's half. A ghost is not there; and one that a delete has made meanwhile came before this answer. */
+static int read_get_base(wbstore *w, blob_ctx *ctx, blob_key key, bool ghost, blob **out)
+{
+    int rc = ghost ? BLOB_NOT_FOUND : blob_store_get(w->base, ctx, key, out);
+
+    if (ghost || (rc == 0 && wb_is_ghost(w, key))) {
+        blob_unref(*out);
+        *out = NULL;
+        rc = blob_fail(BLOB_NOT_FOUND, 0, NULL);
+    }
+    return rc;
+}
+
+static int read_size_base(wbstore *w, blob_ctx *ctx, blob_key key, bool ghost, uint64_t *out)
+{
+    int rc = ghost ? BLOB_NOT_FOUND : blob_store_size(w->base, ctx, key, out);
+
+    if (ghost || (rc == 0 && wb_is_ghost(w, key))) {
+        *out = 0;
+        rc = blob_fail(BLOB_NOT_FOUND, 0, NULL);
+    }
+    return rc;
+}
+
+int wbstore_get(wbstore *w, blob_ctx *ctx, blob_key key, blob **out) /* model: Reader */
 {
     blob_error error;
+    bool ghost;
     int rc, buffer;
 
     if (out == NULL)
@@ -39,18 +65,20 @@ int wbstore_get(wbstore *w, blob_ctx *ctx, blob_key key, blob **out)
     *out = NULL;
     if ((rc = read_check(w)) != 0)
         return rc;
+    ghost = wb_is_ghost(w, key);
     buffer = blob_store_get(w->buf, ctx, key, out);
     if (buffer == 0 || buffer == -EINVAL)
         return buffer;
     if (buffer == BLOB_NOT_FOUND)
-        return blob_store_get(w->base, ctx, key, out);
+        return read_get_base(w, ctx, key, ghost, out);
     blob_last_error(&error);
-    return read_settle(buffer, &error, blob_store_get(w->base, ctx, key, out));
+    return read_settle(buffer, &error, read_get_base(w, ctx, key, ghost, out));
 }
 
 int wbstore_size(wbstore *w, blob_ctx *ctx, blob_key key, uint64_t *out)
 {
     blob_error error;
+    bool ghost;
     int rc, buffer;
 
     if (out == NULL)
@@ -58,13 +86,14 @@ int wbstore_size(wbstore *w, blob_ctx *ctx, blob_key key, uint64_t *out)
     *out = 0;
     if ((rc = read_check(w)) != 0)
         return rc;
+    ghost = wb_is_ghost(w, key);
     buffer = blob_store_size(w->buf, ctx, key, out);
     if (buffer == 0 || buffer == -EINVAL)
         return buffer;
     if (buffer == BLOB_NOT_FOUND)
-        return blob_store_size(w->base, ctx, key, out);
+        return read_size_base(w, ctx, key, ghost, out);
     blob_last_error(&error);
-    return read_settle(buffer, &error, blob_store_size(w->base, ctx, key, out));
+    return read_settle(buffer, &error, read_size_base(w, ctx, key, ghost, out));
 }
 
 /* ---- the unified listing ---- */
@@ -77,12 +106,12 @@ typedef struct page_key {
 
 /* One stretch of the merged listing: the keys above `after`, up to the last of the page unless it is the last page. */
 typedef struct stretch {
+    wbstore *w;
     blob_list_fn *fn;
     void *arg;
     page_key *page;
     size_t count, told;    /* keys in the page, and how many of them were told */
     bool last;             /* the buffer has no more */
-    bool past_end;         /* the base's listing came to the end of the stretch */
     const page_key *after; /* NULL: from the very start, `start` included */
     blob_key start;
     int verdict; /* the callback's, once it is not 0 */
@@ -130,7 +159,7 @@ static int stretch_merge_base(void *arg, blob_key key, uint64_t size)
 {
     stretch *s = arg;
 
-    if (stretch_skips(s, key))
+    if (stretch_skips(s, key) || wb_is_ghost(s->w, key))
         return 0;
     if (!stretch_tell_page(s, &key))
         return s->verdict;
@@ -138,8 +167,7 @@ static int stretch_merge_base(void *arg, blob_key key, uint64_t size)
         s->verdict = s->fn(s->arg, key, s->page[s->told].size);
         s->told++;
     } else if (s->told == s->count && !s->last) {
-        s->past_end = true;
-        return BLOB_LIST_STOP;
+        return BLOB_LIST_STOP; /* past the end of the stretch */
     } else {
         s->verdict = s->fn(s->arg, key, size);
     }
@@ -153,7 +181,6 @@ static int list_stretch(wbstore *w, blob_ctx *ctx, stretch *s)
 
     s->count = s->told = 0;
     s->last = true;
-    s->past_end = false;
     rc = blob_store_list(w->buf, ctx, from, stretch_read_buffer, s);
     if (rc == 0)
         rc = blob_store_list(w->base, ctx, from, stretch_merge_base, s);
@@ -164,7 +191,7 @@ static int list_stretch(wbstore *w, blob_ctx *ctx, stretch *s)
 
 static int list_unified(wbstore *w, blob_ctx *ctx, blob_key start, blob_list_fn *fn, void *arg)
 {
-    stretch s = {.fn = fn, .arg = arg, .start = start};
+    stretch s = {.w = w, .fn = fn, .arg = arg, .start = start};
     page_key after;
     int rc;
 
@@ -182,8 +209,31 @@ static int list_unified(wbstore *w, blob_ctx *ctx, blob_key start, blob_list_fn 
     return rc;
 }
 
+/* The base's alone, without its ghosts. */
+typedef struct base_listing {
+    wbstore *w;
+    blob_list_fn *fn;
+    void *arg;
+} base_listing;
+
+static int list_base_key(void *arg, blob_key key, uint64_t size)
+{
+    const base_listing *l = arg;
+
+    return wb_is_ghost(l->w, key) ? 0 : l->fn(l->arg, key, size);
+}
+
+static int list_base(wbstore *w, blob_ctx *ctx, blob_key start, blob_list_fn *fn, void *arg)
+{
+    base_listing l = {.w = w, .fn = fn, .arg = arg};
+
+    return w->doubt_ms > 0 ? blob_store_list(w->base, ctx, start, list_base_key, &l)
+                           : blob_store_list(w->base, ctx, start, fn, arg);
+}
+
 int wbstore_list(wbstore *w, blob_ctx *ctx, blob_key start, blob_list_fn *fn, void *arg)
 {
+    uint64_t mark = wb_status_mark();
     int rc = read_check(w);
 
     if (rc == 0 && fn == NULL)
@@ -192,8 +242,8 @@ int wbstore_list(wbstore *w, blob_ctx *ctx, blob_key start, blob_list_fn *fn, vo
         rc = wb_check_key(start);
     if (rc != 0)
         return rc;
-    return w->options.unified_view ? list_unified(w, ctx, start, fn, arg)
-                                   : blob_store_list(w->base, ctx, start, fn, arg);
+    rc = w->options.unified_view ? list_unified(w, ctx, start, fn, arg) : list_base(w, ctx, start, fn, arg);
+    return wb_status_settle(mark, rc);
 }
 
 static int len_count(void *arg, blob_key key, uint64_t size)

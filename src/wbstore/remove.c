@@ -4,7 +4,7 @@
  *
  * Base first: a crash in between leaves the blob in the buffer, where it is found and sent again, never the other way
  * round. A put that comes during a delete keeps its bytes: it is counted as coming after the delete, and the delete
- * leaves the buffer alone. */
+ * leaves the buffer alone. What the base may still carry out of calls that it did not answer: doubt.c. */
 #include "wbstore/wrapper.h"
 
 #include <errno.h>
@@ -31,7 +31,7 @@ static int remove_check(wbstore *w, blob_ctx *ctx, blob_key key)
 }
 
 /* Takes the hand and the lock, or neither. */
-static int removal_begin(removal *r, wbstore *w, blob_ctx *ctx, blob_key key)
+static int removal_begin(removal *r, wbstore *w, blob_ctx *ctx, blob_key key) /* model: Deleter */
 {
     wb_entry *e;
     int rc = -ENOMEM;
@@ -41,7 +41,7 @@ static int removal_begin(removal *r, wbstore *w, blob_ctx *ctx, blob_key key)
     if (e != NULL) {
         *r = (removal){.w = w, .ctx = ctx, .e = e, .written = wb_entry_look(e)};
         r->order = e->state != WB_ABSENT ? e->order : 0;
-        if ((rc = wb_hand_take(w, ctx, e)) == 0)
+        if ((rc = wb_doubt_room(w, e)) == 0 && (rc = wb_hand_take(w, ctx, e)) == 0)
             return 0;
         wb_ledger_settle(&w->ledger, e);
     }
@@ -49,21 +49,21 @@ static int removal_begin(removal *r, wbstore *w, blob_ctx *ctx, blob_key key)
     return rc;
 }
 
-static void removal_end(const removal *r)
+static void removal_end(const removal *r) /* model: Deleter */
 {
     wb_hand_free(r->w, r->e);
     wb_unlock_and_work(r->w);
 }
 
 /* The blob that was pending when the call began still is. */
-static bool removal_finds(const removal *r)
+static bool removal_finds(const removal *r) /* model: Deleter */
 {
     return r->e->state != WB_ABSENT && r->e->order == r->order;
 }
 
 /* The buffer's half, after the base's: removes the copy that was there when the call began. 0 if there is none left, or
  * BLOB_NOT_FOUND if there was none to begin with. If a put has come meanwhile, its bytes are what is pending now. */
-static int removal_from_buffer(const removal *r)
+static int removal_from_buffer(const removal *r) /* model: Deleter */
 {
     wbstore *w = r->w;
     wb_entry *e = r->e;
@@ -83,32 +83,48 @@ static int removal_from_buffer(const removal *r)
 int wbstore_delete(wbstore *w, blob_ctx *ctx, blob_key key)
 {
     int rc = remove_check(w, ctx, key), base;
+    bool doubted;
     removal r;
 
     if (rc != 0 || (rc = removal_begin(&r, w, ctx, key)) != 0)
         return rc;
+    doubted = wb_entry_doubts(r.e, WB_DOUBT_PUT);
     pthread_mutex_unlock(&w->lock);
-    base = blob_store_delete(w->base, ctx, key, 0);
+    base = blob_store_delete(w->base, ctx, key, 0); /* model: Deleter, from_base */
     pthread_mutex_lock(&w->lock);
+    if (base == 0 && wb_entry_doubts(r.e, WB_DOUBT_GHOST))
+        base = BLOB_NOT_FOUND; /* what it found was none */
+    wb_doubt_delete_ended(w, r.e, base);
     rc = base == 0 || base == BLOB_NOT_FOUND ? removal_from_buffer(&r) : base;
+    if (rc == 0 || rc == BLOB_NOT_FOUND)
+        wb_doubt_deleted(w, r.e, doubted);
     if (rc == BLOB_NOT_FOUND)
         rc = base == 0 ? 0 : blob_fail(BLOB_NOT_FOUND, 0, NULL);
     removal_end(&r);
     return rc;
 }
 
-static int put_replacing(wbstore *w, blob_ctx *ctx, blob_key key, blob_view data)
+/* With the hand on the key, and so past every pending upload of it. */
+static int put_holding(wbstore *w, blob_ctx *ctx, blob_key key, blob_view data, unsigned flags)
 {
     removal r;
     int rc = removal_begin(&r, w, ctx, key);
 
     if (rc != 0)
         return rc;
+    if ((rc = wb_doubt_wait(w, ctx, r.e)) != 0)
+        goto out;
+    if (wb_entry_doubts(r.e, WB_DOUBT_GHOST))
+        flags = BLOB_REPLACE; /* what the base has is not there */
     pthread_mutex_unlock(&w->lock);
-    rc = blob_store_put(w->base, ctx, key, data, BLOB_REPLACE);
+    rc = blob_store_put(w->base, ctx, key, data, flags);
     pthread_mutex_lock(&w->lock);
-    if (rc == 0 && (rc = removal_from_buffer(&r)) == BLOB_NOT_FOUND)
+    wb_doubt_put_ended(w, r.e, rc);
+    if (rc == 0)
+        wb_doubt_clear(&w->ledger, r.e, WB_DOUBT_GHOST);
+    if (rc == 0 && flags == BLOB_REPLACE && (rc = removal_from_buffer(&r)) == BLOB_NOT_FOUND)
         rc = 0;
+out:
     removal_end(&r);
     return rc;
 }
@@ -121,7 +137,9 @@ static int put_keeping(wbstore *w, blob_ctx *ctx, blob_key key, blob_view data)
 
     if (rc == 0)
         return blob_fail(BLOB_EXISTS, 0, "pending in the buffer");
-    return rc == BLOB_NOT_FOUND ? blob_store_put(w->base, ctx, key, data, 0) : rc;
+    if (rc != BLOB_NOT_FOUND)
+        return rc;
+    return w->doubt_ms > 0 ? put_holding(w, ctx, key, data, 0) : blob_store_put(w->base, ctx, key, data, 0);
 }
 
 int wbstore_put(wbstore *w, blob_ctx *ctx, blob_key key, blob_view data, unsigned flags)
@@ -132,5 +150,5 @@ int wbstore_put(wbstore *w, blob_ctx *ctx, blob_key key, blob_view data, unsigne
         return rc;
     if ((flags & ~BLOB_REPLACE) != 0 || (data.data == NULL && data.size > 0))
         return blob_fail(-EINVAL, 0, "put: unknown flags, or a view without its bytes");
-    return (flags & BLOB_REPLACE) != 0 ? put_replacing(w, ctx, key, data) : put_keeping(w, ctx, key, data);
+    return (flags & BLOB_REPLACE) != 0 ? put_holding(w, ctx, key, data, BLOB_REPLACE) : put_keeping(w, ctx, key, data);
 }

@@ -3,8 +3,14 @@
  * A put reserves its room before it writes and gives the reservation back when its entry is pending (which counts from
  * then on) or has failed. Who finds no room, or finds others waiting already, queues up; only the head of the queue
  * looks again, whenever something left the buffer, so room goes to those who wait in the order they came, and a large
- * blob is not starved by small ones. Waiting is in vain once nothing is left that could leave by itself. */
+ * blob is not starved by small ones. Waiting is in vain once nothing is left that could leave by itself.
+ *
+ * A buffer that is full by its own account may get room from somebody else, who empties its disk; nobody tells us, so
+ * whoever waits for it asks it again now and then. Those whom it refused stand before all others, and each keeps his place
+ * until his put is through: nobody else tries meanwhile, or what has left would go to the quickest. */
 #include "wbstore/wrapper.h"
+
+#define ROOM_ASK_MS 10000
 
 static bool room_for(const wbstore *w, uint64_t size)
 {
@@ -26,64 +32,72 @@ static bool room_in_vain(const wbstore *w)
     return w->ledger.active_blobs == 0 && w->writing == 0 && !listing;
 }
 
-static int room_full(const wbstore *w)
+static int room_full(wbstore *w)
 {
+    (void)wb_hurry(w, wb_order_of(w->last_ticket));
     return blob_fail(BLOB_FULL, 0, "the buffer is full: %llu blobs, %llu bytes pending, %llu of the blobs parked",
                      (unsigned long long)(w->ledger.active_blobs + w->ledger.parked_blobs),
                      (unsigned long long)w->ledger.bytes, (unsigned long long)w->ledger.parked_blobs);
 }
 
-static void room_enqueue(wbstore *w, wb_room_waiter *me, bool first)
+/* refused: by the buffer itself; behind those who were before. */
+static int room_enqueue(wbstore *w, wb_room_waiter *me, bool refused)
 {
-    if (w->room_head == NULL || !first) {
-        *(w->room_head == NULL ? &w->room_head : &w->room_tail->next) = me;
+    wb_room_waiter *before = refused ? NULL : w->room_tail;
+    int rc = blob_cond_init(&me->called);
+
+    if (rc != 0)
+        return rc;
+    for (wb_room_waiter *at = w->room_head; refused && at != NULL && at->refused; at = at->next)
+        before = at;
+    me->next = before == NULL ? w->room_head : before->next;
+    *(before == NULL ? &w->room_head : &before->next) = me;
+    if (me->next == NULL)
         w->room_tail = me;
-    } else {
-        me->next = w->room_head;
-        w->room_head = me;
-    }
+    me->refused = refused;
+    me->queued = true;
+    return 0;
 }
 
-static void room_dequeue(wbstore *w, wb_room_waiter *me)
+void wb_room_leave(wbstore *w, wb_room_waiter *me)
 {
     wb_room_waiter *before = NULL;
 
+    if (!me->queued)
+        return;
     for (wb_room_waiter *at = w->room_head; at != me; at = at->next)
         before = at;
     *(before == NULL ? &w->room_head : &before->next) = me->next;
     if (w->room_tail == me)
         w->room_tail = before;
+    me->queued = false;
+    pthread_cond_destroy(&me->called);
     wb_room_changed(w); /* the next one may fit as well */
 }
 
 /* Waits as the head of the queue until there is room for size (releases: until the buffer itself has lost something
- * since). */
-static int room_wait(wbstore *w, blob_ctx *ctx, uint64_t size, const uint64_t *releases)
+ * since, or it is time to ask it again). Stays in the queue. */
+static int room_wait(wbstore *w, blob_ctx *ctx, wb_room_waiter *me, uint64_t size, const uint64_t *releases)
 {
-    wb_room_waiter me = {.next = NULL};
-    int rc = blob_cond_init(&me.called);
+    int64_t ask_ns = releases != NULL ? wb_after_ms(wb_time_ns(w), ROOM_ASK_MS) : WB_NEVER;
+    int rc = me->queued ? 0 : room_enqueue(w, me, releases != NULL);
 
-    if (rc != 0)
-        return rc;
-    room_enqueue(w, &me, releases != NULL);
-    for (;;) {
-        if (w->room_head == &me) {
-            if (releases != NULL ? w->releases != *releases : room_for(w, size))
+    while (rc == 0) {
+        if (w->room_head == me) {
+            if ((releases != NULL ? w->releases != *releases : room_for(w, size)) || wb_time_ns(w) >= ask_ns)
                 break;
-            if (room_in_vain(w)) {
-                rc = room_full(w);
-                break;
-            }
+            if (room_in_vain(w))
+                return room_full(w);
         }
-        if ((rc = wb_wait(w, ctx, &me.called)) != 0)
-            break;
+        /* What is pending is not to dwell while somebody waits for its room; nor what was put since he came. */
+        if (wb_hurry(w, wb_order_of(w->last_ticket)))
+            continue;
+        rc = wb_wait_until(w, ctx, &me->called, w->room_head == me ? ask_ns : WB_NEVER);
     }
-    room_dequeue(w, &me);
-    pthread_cond_destroy(&me.called);
     return rc;
 }
 
-int wb_room_take(wbstore *w, blob_ctx *ctx, uint64_t size, bool *waited)
+int wb_room_take(wbstore *w, blob_ctx *ctx, wb_room_waiter *me, uint64_t size, bool *waited)
 {
     int rc = 0;
 
@@ -93,7 +107,8 @@ int wb_room_take(wbstore *w, blob_ctx *ctx, uint64_t size, bool *waited)
                          (unsigned long long)w->options.buffer_bytes_max);
     if (w->room_head != NULL || !room_for(w, size)) {
         *waited = w->options.when_full == WBSTORE_FULL_WAIT;
-        rc = *waited ? room_wait(w, ctx, size, NULL) : room_full(w);
+        rc = *waited ? room_wait(w, ctx, me, size, NULL) : room_full(w);
+        wb_room_leave(w, me);
     }
     if (rc == 0) {
         w->reserved_blobs++;
@@ -102,9 +117,9 @@ int wb_room_take(wbstore *w, blob_ctx *ctx, uint64_t size, bool *waited)
     return rc;
 }
 
-int wb_room_wait_release(wbstore *w, blob_ctx *ctx, uint64_t releases)
+int wb_room_wait_release(wbstore *w, blob_ctx *ctx, wb_room_waiter *me, uint64_t releases)
 {
-    return room_wait(w, ctx, 0, &releases);
+    return room_wait(w, ctx, me, 0, &releases);
 }
 
 void wb_room_return(wbstore *w, uint64_t size)
@@ -112,4 +127,13 @@ void wb_room_return(wbstore *w, uint64_t size)
     w->reserved_blobs--;
     w->reserved_bytes -= size;
     wb_room_changed(w);
+}
+
+uint64_t wb_room_waiters(const wbstore *w)
+{
+    uint64_t count = 0;
+
+    for (const wb_room_waiter *at = w->room_head; at != NULL; at = at->next)
+        count++;
+    return count;
 }

@@ -60,6 +60,8 @@ static void upload_settle_exists(wbstore *w, blob_ctx *ctx, blob_key key, blob_v
     uint64_t size;
     int rc = blob_store_size(w->base, ctx, key, &size);
 
+    if (rc == BLOB_NOT_FOUND)
+        rc = blob_fail(rc, 0, "the base said that it has the blob, then that it has not");
     if (rc == 0 && size != data.size) {
         if (!verified && upload_has_address(w, key))
             verified = upload_verify(w, key, data) == 0;
@@ -74,12 +76,13 @@ static void upload_settle_exists(wbstore *w, blob_ctx *ctx, blob_key key, blob_v
         upload_failed_in_base(out, rc);
 }
 
-void wb_send(wbstore *w, blob_ctx *ctx, blob_key key, blob_view data, bool verified, wb_outcome *out)
+void wb_send(wbstore *w, blob_ctx *ctx, blob_key key, blob_view data, bool verified,
+             wb_outcome *out) /* model: Writer */
 {
-    int64_t begun_ns = wb_now_ns();
+    int64_t begun_ns = wb_time_ns(w);
     int rc = blob_store_put(w->base, ctx, key, data, 0);
 
-    out->base_ns = wb_now_ns() - begun_ns;
+    out->base_ns = wb_time_ns(w) - begun_ns;
     if (rc == 0)
         upload_ends(out, WB_FATE_SENT, true, 0);
     else if (rc == BLOB_EXISTS)
@@ -88,7 +91,7 @@ void wb_send(wbstore *w, blob_ctx *ctx, blob_key key, blob_view data, bool verif
         upload_failed_in_base(out, rc);
 }
 
-void wb_upload(wbstore *w, blob_ctx *ctx, blob_key key, wb_outcome *out)
+void wb_upload(wbstore *w, blob_ctx *ctx, blob_key key, wb_outcome *out) /* model: Writer */
 {
     bool verify = upload_has_address(w, key) && !w->base_checks_keys && !w->options.no_verify;
     blob *b = NULL;

@@ -17,12 +17,19 @@ static int wait_parked(const wb_entry *e)
     return blob_fail(e->attempt->status, 0, "parked: %.220s", e->attempt->text);
 }
 
-/* The ctx ended while the base refuses us altogether: that is why, and waiting longer would not have helped. */
+/* The ctx ended. While the base refuses us altogether that is why, and waiting longer would not have helped; else the words
+ * say what is left and what it waits for. */
 static int wait_ended(const wbstore *w, int status)
 {
-    if (status != BLOB_CLOSED && w->down && w->down_status == BLOB_DENIED)
+    const wb_ledger *l = &w->ledger;
+    const char *why = w->down ? w->down_text : l->waiting > 0 ? l->heap[0]->text : "";
+
+    if (status == BLOB_CLOSED)
+        return status;
+    if (w->down && w->down_status == BLOB_DENIED)
         return blob_fail(BLOB_DENIED, 0, "%s", w->down_text);
-    return status;
+    return blob_fail(status, 0, "the wait ended with %llu blobs not in the base yet%s%.150s",
+                     (unsigned long long)l->active_blobs, why[0] != '\0' ? ": " : "", why);
 }
 
 /* What the buffer held at the start must be known before anybody can say that it has arrived. */
@@ -34,10 +41,77 @@ static int wait_resume_failed(const wbstore *w)
                      w->resume_text);
 }
 
-static int wait_until_settled(wbstore *w, blob_ctx *ctx, uint64_t order)
+/* ---- hurrying ---- */
+
+bool wb_hurry(wbstore *w, uint64_t order)
+{
+    if (w->options.dwell_ms == 0 || order <= w->ledger.hurried)
+        return false;
+    w->ledger.hurried = order;
+    wb_unlock_and_work(w);
+    pthread_mutex_lock(&w->lock);
+    return true;
+}
+
+wb_entry *wb_urgent_next(wbstore *w, int64_t now_ns)
+{
+    if (now_ns >= w->urgent_due_ns) {
+        w->urgent_due_ns = WB_NEVER;
+        wb_urgent_again(w);
+    }
+    for (wb_urgent *u = w->urgent; u != NULL; u = u->next)
+        for (; u->at < u->count; u->at++) {
+            wb_entry *e = wb_ledger_find(&w->ledger, u->keys[u->at]);
+
+            if (e == NULL)
+                continue;
+            e->urgent = true;
+            if (wb_entry_free_to_send(e) || (e->state == WBSTORE_WAITING && e->attempt->due_ns <= now_ns))
+                return e;
+            wb_urgent_waits(w, e);
+        }
+    return NULL;
+}
+
+void wb_urgent_waits(wbstore *w, const wb_entry *e)
+{
+    if (e->urgent && e->state == WBSTORE_WAITING && e->attempt->due_ns < w->urgent_due_ns)
+        w->urgent_due_ns = e->attempt->due_ns;
+}
+
+void wb_urgent_again(wbstore *w)
+{
+    for (wb_urgent *u = w->urgent; u != NULL; u = u->next)
+        u->at = 0;
+}
+
+static void urgent_begin(wbstore *w, wb_urgent *u)
+{
+    wb_urgent **end = &w->urgent;
+
+    while (*end != NULL)
+        end = &(*end)->next;
+    *end = u;
+    wb_unlock_and_work(w);
+    pthread_mutex_lock(&w->lock);
+}
+
+static void urgent_end(wbstore *w, const wb_urgent *u)
+{
+    wb_urgent **at = &w->urgent;
+
+    while (*at != u)
+        at = &(*at)->next;
+    *at = u->next;
+}
+
+/* ---- waiting ---- */
+
+static int wait_until_settled(wbstore *w, blob_ctx *ctx, uint64_t order) /* model: Syncer */
 {
     int rc = 0;
 
+    (void)wb_hurry(w, order);
     while (rc == 0 && (w->resuming || (w->ledger.active.head != NULL && w->ledger.active.head->order <= order))) {
         if ((rc = wait_resume_failed(w)) != 0)
             return rc;
@@ -68,7 +142,7 @@ static int sync_take_up(wbstore *w, blob_ctx *ctx)
     return rc == 0 && held > 0 ? wb_take_up(w, ctx) : rc;
 }
 
-int wbstore_sync(wbstore *w, blob_ctx *ctx)
+int wbstore_sync(wbstore *w, blob_ctx *ctx) /* model: Syncer */
 {
     uint64_t barrier;
     int rc = wait_check(w, "sync");
@@ -131,6 +205,7 @@ static int wait_for_key(wbstore *w, blob_ctx *ctx, blob_key key, uint64_t barrie
 
 int wbstore_wait_keys(wbstore *w, blob_ctx *ctx, const blob_key *keys, size_t count)
 {
+    wb_urgent urgent = {.keys = keys, .count = count};
     bool waited = false;
     uint64_t barrier;
     wb_entry *e;
@@ -144,11 +219,13 @@ int wbstore_wait_keys(wbstore *w, blob_ctx *ctx, const blob_key *keys, size_t co
         return rc;
     pthread_mutex_lock(&w->lock);
     barrier = wb_order_of(w->last_ticket);
+    urgent_begin(w, &urgent);
     do { /* until one look finds them all settled: a parked one may have been retried during the wait for another */
         waited = false;
         for (size_t i = 0; rc == 0 && i < count; i++)
             rc = wait_for_key(w, ctx, keys[i], barrier, &waited);
     } while (rc == 0 && waited);
+    urgent_end(w, &urgent);
     for (size_t i = 0; rc == 0 && i < count; i++)
         if ((e = wait_key_entry(w, keys[i], barrier)) != NULL && e->state == WBSTORE_PARKED)
             rc = wait_parked(e);

@@ -3,6 +3,7 @@
 #include "blob/store.h"
 #include "wbstore/wrapper.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,11 +18,13 @@ static bool wrapper_is(const blob_store *s)
 
 /* ---- making ---- */
 
+#define DWELL_MAX_MS (INT64_MAX / 4) /* so that times can be added to it */
+
 static int options_check(const wbstore_options *o)
 {
     if (o->when_full < WBSTORE_FULL_WAIT || o->when_full > WBSTORE_FULL_WRITE_THROUGH)
         return blob_fail(-EINVAL, 0, "option when_full is none of the three");
-    if (o->attempt_timeout_ms < 0 || o->retry_min_ms < 0 || o->retry_max_ms < 0)
+    if (o->attempt_timeout_ms < 0 || o->retry_min_ms < 0 || o->retry_max_ms < 0 || o->dwell_ms < 0)
         return blob_fail(-EINVAL, 0, "an option's time is negative");
     if (o->retry_max_ms > 0 && o->retry_min_ms > o->retry_max_ms)
         return blob_fail(-EINVAL, 0, "option retry_min_ms is above retry_max_ms");
@@ -57,6 +60,8 @@ static int options_take(wbstore_options *to, const wbstore_options *from)
         return rc;
     if (to->writers_max == 0)
         to->writers_max = 64;
+    if (to->dwell_ms > DWELL_MAX_MS)
+        to->dwell_ms = DWELL_MAX_MS;
     if (to->retry_min_ms == 0)
         to->retry_min_ms = to->retry_max_ms > 0 && to->retry_max_ms < 50 ? to->retry_max_ms : 50;
     if (to->retry_max_ms == 0)
@@ -66,7 +71,7 @@ static int options_take(wbstore_options *to, const wbstore_options *from)
 
 static int wrapper_init_conds(wbstore *w)
 {
-    pthread_cond_t *conds[] = {&w->work, &w->turn, &w->settled, &w->house, &w->stopped};
+    pthread_cond_t *conds[] = {&w->work, &w->turn, &w->settled, &w->house, &w->news, &w->stopped};
     size_t made = 0, count = sizeof conds / sizeof conds[0];
     int rc = pthread_mutex_init(&w->lock, NULL);
 
@@ -88,6 +93,7 @@ static void wrapper_free_conds(wbstore *w)
     pthread_cond_destroy(&w->turn);
     pthread_cond_destroy(&w->settled);
     pthread_cond_destroy(&w->house);
+    pthread_cond_destroy(&w->news);
     pthread_cond_destroy(&w->stopped);
     pthread_mutex_destroy(&w->lock);
 }
@@ -133,18 +139,21 @@ int wbstore_new(wbstore **out, blob_ctx *ctx, blob_store *base, blob_store *buf,
     w->options = taken;
     w->address_size = address_size;
     w->base_checks_keys = (wb_store_traits(base) & BLOB_TRAIT_CHECKS_KEYS) != 0;
-    w->processors = processors > 0 ? (unsigned)processors : 1;
+    w->doubt_ms = wb_store_in_doubt_ms(base);
     w->resuming = true;
     w->awaited_order = UINT64_MAX;
-    w->spawn_due_ns = WB_NEVER;
+    w->spawn_due_ns = w->tell_due_ns = w->urgent_due_ns = WB_NEVER;
     w->random = ((uint64_t)wb_now_ns() ^ (uint64_t)(uintptr_t)w) | 1;
     wb_fork_guard_init(&w->guard);
     if ((rc = wb_ledger_init(&w->ledger, w->random * 0x9e3779b97f4a7c15u)) != 0)
         goto no_ledger;
+    w->ledger.dwell_ms = taken.dwell_ms;
     if ((rc = wrapper_init_conds(w)) != 0)
         goto no_conds;
     if ((rc = blob_ctx_new(&w->run, ctx)) != 0)
         goto no_run;
+    wb_pace_init(&w->pace, taken.writers_max, taken.base_puts_per_s_max, taken.base_bytes_per_s_max, wb_time_ns(w));
+    w->pace.processors = processors > 0 ? (unsigned)processors : 1;
     if ((rc = wb_house_start(w)) != 0)
         goto no_house;
     *out = w;
@@ -164,19 +173,15 @@ no_ledger:
 
 /* ---- ending ---- */
 
-int wbstore_close(wbstore *w, blob_ctx *ctx)
+int wbstore_close(wbstore *w, blob_ctx *ctx) /* model: Closer */
 {
-    bool housekeeping;
     int rc = 0;
 
     if (w == NULL)
         return blob_fail(-EINVAL, 0, "close: no wrapper");
     if (wb_fork_guard_is_child(&w->guard))
         return wb_closed(w);
-    pthread_mutex_lock(&w->lock);
-    housekeeping = !w->joined && pthread_equal(pthread_self(), w->housekeeper); /* once joined, its name is anybody's */
-    pthread_mutex_unlock(&w->lock);
-    if (housekeeping)
+    if (wb_is_teller(w))
         return blob_fail(-EDEADLK, 0, "close called from the event callback, which it would wait for");
     blob_ctx_cancel(w->run);
     pthread_mutex_lock(&w->lock);
@@ -188,7 +193,7 @@ int wbstore_close(wbstore *w, blob_ctx *ctx)
         if (!w->joined)
             pthread_join(w->housekeeper, NULL);
         w->joined = true;
-        wb_writers_join_finished(w);
+        wb_workers_join_finished(w);
     }
     pthread_mutex_unlock(&w->lock);
     return rc == 0 ? 0 : blob_fail(rc, 0, "still stopping: an upload or a callback has not returned; call again");
@@ -219,6 +224,7 @@ blob_store *wbstore_as_store(wbstore *w)
 
 static wbstore *wrapper_of(blob_store *s)
 {
+    assert(wrapper_is(s));
     return (wbstore *)(void *)s;
 }
 

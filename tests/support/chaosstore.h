@@ -1,7 +1,10 @@
 /* chaosstore.h - a store that wraps another and fails by chance, for stress runs: calls fail before or after they took
  * effect, with statuses that make sense or none, hang for a while, heed their context or not. It keeps to the contract
  * of a store in what matters: after a refusal nothing has changed, "not found" and "exists" are never lies, and nothing
- * takes effect after its call has returned. */
+ * takes effect after its call has returned.
+ *
+ * Not a fault store with rules: a stress run has a new mood many times a second, for hours, and here a mood is one struct
+ * to be looked at; rules and a history stay until a store is closed. */
 #ifndef CHAOSSTORE_H
 #define CHAOSSTORE_H
 

@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -15,6 +16,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 #include <wbstore/stores.h>
+
+const char *command_program = WBSTORE_COMMAND;
+uid_t command_user;
 
 /* theirs becomes the child's end, ours the test's. */
 static void command_stream(int given, bool input, int *theirs, int *ours)
@@ -33,8 +37,9 @@ static void command_stream(int given, bool input, int *theirs, int *ours)
 void command_start(command *c, int in, int out, int err, const char *const *args)
 {
     const int given[3] = {in, out, err};
-    const char *argv[64] = {"wbstore"};
+    const char *argv[300] = {"wbstore"};
     int theirs[3], *const ours[3] = {&c->in, &c->out, &c->err};
+    int self = command_user != 0 && geteuid() == 0 ? open(command_program, O_RDONLY | O_CLOEXEC) : -1;
     size_t count = 0;
 
     for (; args[count] != NULL; count++) {
@@ -47,17 +52,41 @@ void command_start(command *c, int in, int out, int err, const char *const *args
     assert_true(c->pid >= 0);
     if (c->pid == 0) {
         prctl(PR_SET_PDEATHSIG, SIGKILL); /* a test that dies of its watchdog leaves none behind */
+        signal(SIGPIPE, SIG_DFL);         /* as a shell starts it; the test ignores it */
         for (int fd = 0; fd < 3; fd++)
             if (theirs[fd] == COMMAND_CLOSED)
                 close(fd);
             else if (dup2(theirs[fd], fd) < 0)
                 _exit(126);
-        execv(WBSTORE_COMMAND, (char *const *)(uintptr_t)argv);
+        if (self >= 0 && (setgroups(0, NULL) != 0 || setgid(command_user) != 0 || setuid(command_user) != 0))
+            _exit(125);
+        if (self >= 0) /* its path may lead through folders that the user may not enter */
+            fexecve(self, (char *const *)(uintptr_t)argv, environ);
+        execv(command_program, (char *const *)(uintptr_t)argv);
         _exit(127);
     }
     for (int fd = 0; fd < 3; fd++)
         if (given[fd] == COMMAND_PIPE)
             close(theirs[fd]);
+    if (self >= 0)
+        close(self);
+}
+
+void command_read_until(int fd, const char *text, char *seen, size_t room)
+{
+    size_t used = strlen(seen);
+
+    while (strstr(seen, text) == NULL) {
+        ssize_t got = read(fd, seen + used, room - used - 1);
+
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got <= 0)
+            print_error("the end came before: %s\n-- after:\n%s\n", text, seen);
+        assert_true(got > 0);
+        used += (size_t)got;
+        seen[used] = '\0';
+    }
 }
 
 void command_read_line(command *c, char *line, size_t room)

@@ -24,7 +24,15 @@ typedef struct command_end {
 #define COMMAND_PIPE (-1)
 #define COMMAND_CLOSED (-2)
 
+/* The program: WBSTORE_COMMAND, at first. */
+extern const char *command_program;
+
+/* Where the test is root, the command is started as this user. 0, as at first: as the test itself. */
+extern uid_t command_user;
+
 void command_start(command *c, int in, int out, int err, const char *const *args);
+/* Reads on from fd, behind what `seen` has, until that is in it. The end of input before that fails the test. */
+void command_read_until(int fd, const char *text, char *seen, size_t room);
 void command_read_line(command *c, char *line, size_t room); /* of its output, without the end of line */
 void command_finish(command *c, command_end *end);           /* closes its input, reads all, waits */
 

@@ -1,4 +1,6 @@
-/* fakestore.h - a store that keeps nothing: it records each call it gets, and answers as it is told. */
+/* fakestore.h - a store that keeps nothing: it records each call it gets, and answers as it is told. For the tests of
+ * blob_store_... alone, which the fault store goes through itself: this one stands behind them with a table that lacks
+ * what it likes, and gives answers that no store may give. */
 #ifndef TESTS_FAKESTORE_H
 #define TESTS_FAKESTORE_H
 

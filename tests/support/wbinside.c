@@ -1,6 +1,8 @@
 /* wbinside.c - see wbinside.h. */
 #include "wbinside.h"
 
+#include <errno.h>
+
 #include "wbstore/wrapper.h"
 
 #include <sched.h>
@@ -15,7 +17,23 @@ int inside_set_up(void **state)
     int rc = wbrig_set_up(state);
 
     r = *state;
-    faultstore_share_ticks(r->base, r->buf);
+    blob_faultstore_share_ticks(r->base, r->buf);
+    return rc;
+}
+
+void inside_go_by(wbrig *r, test_clock *clock)
+{
+    test_clock_start(clock);
+    blob_ctx_free(r->ctx);
+    r->ctx = clock->ctx;
+}
+
+int inside_set_up_on(void **state, test_clock *clock)
+{
+    int rc = inside_set_up(state);
+
+    if (rc == 0)
+        inside_go_by(*state, clock);
     return rc;
 }
 
@@ -270,42 +288,43 @@ void inside_sync(wbrig_call *c, wbrig *r, blob_ctx *ctx)
 
 /* ---- faults of one address ----------------------------------------------------------------------------------- */
 
-faultstore_rule *inside_hold(faultstore *f, unsigned op, const blob_address *a)
+blob_faultstore_rule *inside_hold(blob_faultstore *f, unsigned op, const blob_address *a)
 {
     blob_key key = blob_address_key(a);
 
-    return faultstore_hold(f, op, &key, FAULT_BEFORE);
+    return blob_faultstore_hold(f, op, &key, BLOB_FAULT_BEFORE);
 }
 
-faultstore_rule *inside_hold_stubbornly(faultstore *f, unsigned op, const blob_address *a)
+blob_faultstore_rule *inside_hold_stubbornly(blob_faultstore *f, unsigned op, const blob_address *a)
 {
     blob_key key = blob_address_key(a);
 
-    return faultstore_add(f, &(faultstore_fault){.ops = op, .key = &key, .action = FAULT_HOLD, .ignore_ctx = true});
+    return blob_faultstore_add(
+        f, &(blob_faultstore_fault){.ops = op, .key = &key, .action = BLOB_FAULT_HOLD, .ignore_ctx = true});
 }
 
-faultstore_rule *inside_fail(faultstore *f, unsigned op, const blob_address *a, int status, unsigned count)
+blob_faultstore_rule *inside_fail(blob_faultstore *f, unsigned op, const blob_address *a, int status, unsigned count)
 {
     blob_key key = blob_address_key(a);
 
-    return faultstore_add(f, &(faultstore_fault){.ops = op, .key = &key, .status = status, .count = count});
+    return blob_faultstore_add(f, &(blob_faultstore_fault){.ops = op, .key = &key, .status = status, .count = count});
 }
 
-faultstore_rule *inside_fail_for_long(faultstore *f, unsigned op, const blob_address *a, int status)
+blob_faultstore_rule *inside_fail_for_long(blob_faultstore *f, unsigned op, const blob_address *a, int status)
 {
     blob_key key = blob_address_key(a);
 
-    return faultstore_add(
-        f,
-        &(faultstore_fault){.ops = op, .key = &key, .status = status, .retry_after_ms = 3600 * 1000, .text = "later"});
+    return blob_faultstore_add(
+        f, &(blob_faultstore_fault){
+               .ops = op, .key = &key, .status = status, .retry_after_ms = 3600 * 1000, .text = "later"});
 }
 
-unsigned inside_ended(faultstore *f, unsigned op, const blob_address *a, int status)
+unsigned inside_ended(blob_faultstore *f, unsigned op, const blob_address *a, int status)
 {
-    faultstore_call call;
+    blob_faultstore_call call;
     unsigned count = 0;
 
-    for (size_t i = 0; faultstore_history(f, i, &call); i++)
+    for (size_t i = 0; blob_faultstore_history(f, i, &call); i++)
         if (call.op == op && call.status == status &&
             blob_key_compare(blob_key_of(call.key, call.key_size), blob_address_key(a)) == 0)
             count++;
@@ -322,27 +341,27 @@ inside_staged inside_stage(wbrig *r, const char *text, wbstore_state state)
 
     if (state == WBSTORE_QUEUED) {
         blob_address other = wbrig_address("the blocker");
-        s.blocker = inside_hold(r->base, FAULT_PUT, &other);
+        s.blocker = inside_hold(r->base, BLOB_FAULT_PUT, &other);
         wbrig_put(r, "the blocker");
-        faultstore_wait_held(s.blocker, 1);
+        blob_faultstore_wait_held(s.blocker, 1);
     } else if (state == WBSTORE_SENDING) {
-        s.rule = inside_hold(r->base, FAULT_PUT, &s.key);
+        s.rule = inside_hold(r->base, BLOB_FAULT_PUT, &s.key);
     } else if (state == WBSTORE_WAITING) {
-        s.rule = inside_fail_for_long(r->base, FAULT_PUT, &s.key, BLOB_UNAVAILABLE);
+        s.rule = inside_fail_for_long(r->base, BLOB_FAULT_PUT, &s.key, -EIO);
     } else {
-        s.rule = inside_fail(r->base, FAULT_PUT, &s.key, BLOB_REJECTED, 0);
+        s.rule = inside_fail(r->base, BLOB_FAULT_PUT, &s.key, BLOB_REJECTED, 0);
     }
     wbrig_put(r, text);
     inside_until_state(r->w, blob_address_key(&s.key), (int)state);
     if (state == WBSTORE_SENDING)
-        faultstore_wait_held(s.rule, 1);
+        blob_faultstore_wait_held(s.rule, 1);
     return s;
 }
 
 void inside_unstage(const inside_staged *s)
 {
     if (s->rule != NULL)
-        faultstore_lift(s->rule);
+        blob_faultstore_lift(s->rule);
     if (s->blocker != NULL)
-        faultstore_lift(s->blocker);
+        blob_faultstore_lift(s->blocker);
 }

@@ -6,12 +6,16 @@
 #ifndef WBINSIDE_H
 #define WBINSIDE_H
 
+#include "testclock.h"
 #include "wbrig.h"
 
 #include <stdatomic.h>
 
 /* wbrig_set_up, with one clock for both histories. */
 int inside_set_up(void **state);
+/* Starts the clock: what is started from the rig goes by it, and tear_down drops its ctx. */
+void inside_go_by(wbrig *r, test_clock *clock);
+int inside_set_up_on(void **state, test_clock *clock); /* both */
 
 /* Until it holds; looks again and again. fn is called with the wrapper's lock held. */
 void inside_until(wbstore *w, bool (*holds)(const wbstore *w, const void *arg), const void *arg);
@@ -41,7 +45,7 @@ bool inside_pending(wbstore *w, blob_key key, inside_info *out);
  * wants writers_max 1, and keeps that writer busy. */
 typedef struct inside_staged {
     blob_address key;
-    faultstore_rule *rule, *blocker; /* what keeps it there; either may be NULL */
+    blob_faultstore_rule *rule, *blocker; /* what keeps it there; either may be NULL */
 } inside_staged;
 #define INSIDE_STATES 4
 extern const wbstore_state inside_states[INSIDE_STATES]; /* all there are */
@@ -66,13 +70,14 @@ void inside_replace(wbrig_call *c, wbrig *r, blob_ctx *ctx, const blob_address *
 void inside_sync(wbrig_call *c, wbrig *r, blob_ctx *ctx);
 
 /* A rule for calls of this address only. */
-faultstore_rule *inside_hold(faultstore *f, unsigned op, const blob_address *a);
-faultstore_rule *inside_hold_stubbornly(faultstore *f, unsigned op, const blob_address *a); /* whatever its ctx says */
-faultstore_rule *inside_fail(faultstore *f, unsigned op, const blob_address *a, int status, unsigned count);
+blob_faultstore_rule *inside_hold(blob_faultstore *f, unsigned op, const blob_address *a);
+blob_faultstore_rule *inside_hold_stubbornly(blob_faultstore *f, unsigned op,
+                                             const blob_address *a); /* whatever its ctx says */
+blob_faultstore_rule *inside_fail(blob_faultstore *f, unsigned op, const blob_address *a, int status, unsigned count);
 /* Fails every put of a with a wish to be asked again in an hour only: it is WAITING from then on. */
-faultstore_rule *inside_fail_for_long(faultstore *f, unsigned op, const blob_address *a, int status);
+blob_faultstore_rule *inside_fail_for_long(blob_faultstore *f, unsigned op, const blob_address *a, int status);
 
 /* How often the calls of op with this address ended with this status. */
-unsigned inside_ended(faultstore *f, unsigned op, const blob_address *a, int status);
+unsigned inside_ended(blob_faultstore *f, unsigned op, const blob_address *a, int status);
 
 #endif

@@ -38,9 +38,9 @@ int wbrig_set_up(void **state)
     assert_non_null(r);
     test_ok(blob_memstore_new(&r->base_mem));
     test_ok(blob_hashcas_new(&r->base_cas, r->base_mem, blob_hash_sha256()));
-    test_ok(faultstore_new(&r->base, r->base_cas));
+    test_ok(test_faultstore_new(&r->base, r->base_cas));
     test_ok(blob_memstore_new(&r->buf_mem));
-    test_ok(faultstore_new(&r->buf, r->buf_mem));
+    test_ok(test_faultstore_new(&r->buf, r->buf_mem));
     test_ok(blob_ctx_new(&r->ctx, NULL));
     pthread_mutex_init(&r->lock, NULL);
     test_ok(blob_cond_init(&r->told));
@@ -58,12 +58,12 @@ int wbrig_tear_down(void **state)
 {
     wbrig *r = *state;
 
-    faultstore_clear(r->base);
-    faultstore_clear(r->buf);
+    blob_faultstore_clear(r->base);
+    blob_faultstore_clear(r->buf);
     wbstore_free(r->w);
     blob_ctx_free(r->ctx);
-    test_ok(blob_store_close(faultstore_store(r->base), NULL));
-    test_ok(blob_store_close(faultstore_store(r->buf), NULL));
+    test_ok(blob_store_close(blob_faultstore_store(r->base), NULL));
+    test_ok(blob_store_close(blob_faultstore_store(r->buf), NULL));
     test_ok(blob_store_close(r->base_cas, NULL));
     test_ok(blob_store_close(r->base_mem, NULL));
     test_ok(blob_store_close(r->buf_mem, NULL));
@@ -75,7 +75,7 @@ int wbrig_tear_down(void **state)
 
 void wbrig_start(wbrig *r)
 {
-    test_ok(wbstore_new(&r->w, r->ctx, faultstore_store(r->base), faultstore_store(r->buf), &r->options));
+    test_ok(wbstore_new(&r->w, r->ctx, blob_faultstore_store(r->base), blob_faultstore_store(r->buf), &r->options));
     assert_non_null(r->w);
 }
 

@@ -9,7 +9,7 @@
 #ifndef WBRIG_H
 #define WBRIG_H
 
-#include "faultstore.h"
+#include "testfault.h"
 #include "testutil.h"
 
 #include <wbstore/wbstore.h>
@@ -26,7 +26,7 @@ typedef struct wbrig_event {
 
 typedef struct wbrig {
     blob_store *base_mem, *base_cas, *buf_mem; /* behind the faults */
-    faultstore *base, *buf;
+    blob_faultstore *base, *buf;
     blob_ctx *ctx;           /* governs the wrapper */
     wbstore_options options; /* short backoff, no attempt ends by itself, events logged */
     wbstore *w;              /* NULL before wbrig_start and after wbrig_stop */
