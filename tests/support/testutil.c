@@ -27,7 +27,7 @@ void test_watchdog(unsigned seconds)
 
     sigemptyset(&action.sa_mask);
     assert_int_equal(sigaction(SIGALRM, &action, NULL), 0);
-    alarm(seconds);
+    alarm(seconds * TEST_PATIENCE);
 }
 
 /* ---- folders ------------------------------------------------------------------------------------------------ */

@@ -13,7 +13,8 @@
 #include <wbstore/blob_store.h>
 
 /* A hung program dies with a line on stderr instead of standing there for ever. Each call starts the time anew; 0 ends
- * it. It is an alarm: a forked child has none, and must start its own. */
+ * it. Sanitizers and emulators get TEST_PATIENCE times as long. It is an alarm: a forked child has none, and must start its
+ * own. */
 void test_watchdog(unsigned seconds);
 
 /* A new empty folder under $TMPDIR or /tmp; remove deletes what is in it and frees the name. NULL is fine. */
