@@ -106,6 +106,39 @@ static void a_deadline_is_for_all_addresses(void **state)
     http_server_stop(full);
 }
 
+/* Who has less time than one that is silent takes must come to the others nevertheless. */
+static void addresses_that_failed_go_last(void **state)
+{
+    http_server *full = http_server_start_unwilling(HTTP_FULL), *other = http_server_start_unwilling(HTTP_FULL);
+    static const http_step *script[] = {ok_twice, ok_twice};
+    s3_conn *c;
+    t_call call;
+
+    (void)state;
+    t_server = http_server_start_script(script, 2);
+    t_net.limits.connect_ms = 3000;
+    found_add("127.0.0.1", http_server_port(full));
+    found_add("127.0.0.1", http_server_port(other));
+    found_add("127.0.0.1", http_server_port(t_server));
+    for (unsigned i = 0; i < 2; i++)
+        while (t_connects <= i) {
+            blob_ctx *ctx = new_timeout(NULL, 50);
+
+            test_status(t_get_by(ctx, &call), -ETIMEDOUT);
+            blob_ctx_free(ctx);
+        }
+    assert_int_equal(t_connects, 2);
+    t_expect(200, "ok");
+    assert_int_equal(t_connects, 3);
+    s3_resolver_forget(t_net.resolver); /* the next lookup says the same, in the same order */
+    test_ok(s3_conn_get(&t_net, NULL, true, &c));
+    s3_conn_close(c);
+    assert_int_equal(lookups, 2);
+    assert_int_equal(t_connects, 4);
+    http_server_stop(full);
+    http_server_stop(other);
+}
+
 static int connect_in_silence(void *arg, blob_ctx *ctx, int64_t timeout_ms, const char *host,
                               const struct sockaddr *address, size_t size, void **connection)
 {
@@ -183,6 +216,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(each_address_is_tried, set_up, t_teardown),
         cmocka_unit_test_setup_teardown(if_none_can_be_reached_the_name_is_looked_up_anew, set_up, t_teardown),
         cmocka_unit_test_setup_teardown(a_deadline_is_for_all_addresses, set_up, t_teardown),
+        cmocka_unit_test_setup_teardown(addresses_that_failed_go_last, set_up, t_teardown),
         cmocka_unit_test_setup_teardown(a_limit_is_told_in_words_whoever_keeps_it, set_up, t_teardown),
         cmocka_unit_test_setup_teardown(ipv6_will_do, set_up, t_teardown),
     };

@@ -97,8 +97,9 @@ void s3_net_close(s3_net *n);
 typedef struct s3_address {
     struct sockaddr_storage at;
     socklen_t size;
+    bool failed; /* the last one to try it did not get through; not a lookup's to set */
 } s3_address;
-#define S3_ADDRESSES_MAX 8
+#define S3_ADDRESSES_MAX 32 /* an endpoint of both families may well have eight of each */
 
 /* Asks for the addresses of host, S3_ADDRESSES_MAX at most: 0, or one of getaddrinfo's codes. */
 typedef int s3_lookup(void *arg, const char *host, const char *port, s3_address *out, size_t *count);
@@ -123,14 +124,16 @@ struct s3_resolver {
     int64_t until_ns;   /* m: found is used until then */
 };
 
-/* The addresses of the net's host, in the order to try them; digits are not looked up. getaddrinfo runs in a thread of
- * its own, one at a time for a net; callers wait for it as long as their ctx (and until_ns on its clock) lets them, and
- * share what it finds; what comes when nobody waits any more is kept for the next. A result is used for some seconds;
- * after a failure the next call asks anew. BLOB_UNAVAILABLE: no such name, or no answer, with getaddrinfo's words;
- * -ETIMEDOUT, -ECANCELED; -EAGAIN: no more threads. out: S3_ADDRESSES_MAX of them. */
+/* The addresses of the net's host, in the order to try them: as the system gives them, but those that failed last; digits
+ * are not looked up. getaddrinfo runs in a thread of its own, one at a time for a net; callers wait for it as long as their
+ * ctx (and until_ns on its clock) lets them, and share what it finds; what comes when nobody waits any more is kept for the
+ * next. A result is used for some seconds; after a failure the next call asks anew. BLOB_UNAVAILABLE: no such name, or no
+ * answer, with getaddrinfo's words; -ETIMEDOUT, -ECANCELED; -EAGAIN: no more threads. out: S3_ADDRESSES_MAX of them. */
 int s3_resolve(s3_resolver *r, blob_ctx *ctx, int64_t until_ns, s3_address *out, size_t *count);
 /* The next s3_resolve asks anew: at none of the addresses there was a server. */
 void s3_resolver_forget(s3_resolver *r);
+/* What became of a try to connect to one of its addresses. */
+void s3_resolver_tell(s3_resolver *r, const s3_address *address, bool failed);
 int s3_resolver_new(s3_resolver **out, const char *host, const char *port);
 /* Joins its thread: a lookup that is under way is waited for, for nothing in the system can end it. */
 void s3_resolver_free(s3_resolver *r);

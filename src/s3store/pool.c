@@ -124,6 +124,9 @@ static int pool_dial(s3_net *n, blob_ctx *ctx, s3_conn *c)
         return rc;
     do {
         rc = pool_try(n, ctx, c, &addresses[i]);
+        /* By ctx's deadline, too: it was not reached in that time, and the next call may have no more of it. */
+        if (rc == 0 || rc == BLOB_UNAVAILABLE || rc == -ETIMEDOUT)
+            s3_resolver_tell(n->resolver, &addresses[i], rc != 0);
         i++;
     } while (i < count && pool_goes_on(rc, ctx));
     if (!pool_goes_on(rc, ctx))

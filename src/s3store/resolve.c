@@ -2,7 +2,11 @@
  *
  * Nothing can end a getaddrinfo that is under way. So it runs in a thread, and those who want to know wait for that, each
  * as long as its own context lets it. There is one such thread at a time, and only while somebody asked: it ends with its
- * lookup, and the next lookup, or free, joins it. What it found is kept for a while, even if all who waited have left. */
+ * lookup, and the next lookup, or free, joins it. What it found is kept for a while, even if all who waited have left.
+ *
+ * An address that could not be reached goes last, and stays there over later lookups, until somebody gets through to it.
+ * For one behind which all is silent costs the whole limit for connecting: were it tried first by every call, those with
+ * a deadline would never come to the others. */
 #include "blob/ctx.h"
 #include "blob/thread.h"
 #include "s3store/net.h"
@@ -40,6 +44,41 @@ static int resolve_lookup(void *arg, const char *host, const char *port, s3_addr
     return resolve_ask(host, port, 0, out, count);
 }
 
+static s3_address *resolve_find_locked(s3_resolver *r, const s3_address *address)
+{
+    for (size_t i = 0; i < r->found_count; i++)
+        if (r->found[i].size == address->size && memcmp(&r->found[i].at, &address->at, address->size) == 0)
+            return &r->found[i];
+    return NULL;
+}
+
+/* Those that failed go last; else the order stays. */
+static void resolve_order(s3_address *addresses, size_t count)
+{
+    for (size_t i = 1; i < count; i++) {
+        s3_address one = addresses[i];
+        size_t at = i;
+
+        for (; at > 0 && addresses[at - 1].failed && !one.failed; at--)
+            addresses[at] = addresses[at - 1];
+        addresses[at] = one;
+    }
+}
+
+/* What is known of those that were known before holds on. */
+static void resolve_take_locked(s3_resolver *r, s3_address *fresh, size_t count)
+{
+    const s3_address *before;
+
+    for (size_t i = 0; i < count; i++) {
+        before = resolve_find_locked(r, &fresh[i]);
+        fresh[i].failed = before != NULL && before->failed;
+    }
+    resolve_order(fresh, count);
+    memcpy(r->found, fresh, count * sizeof *fresh);
+    r->found_count = count;
+}
+
 static void *resolve_run(void *arg)
 {
     s3_address found[S3_ADDRESSES_MAX];
@@ -52,8 +91,7 @@ static void *resolve_run(void *arg)
     pthread_mutex_lock(&r->mutex);
     r->failed = failed;
     r->system_error = error;
-    r->found_count = failed == 0 ? count : 0;
-    memcpy(r->found, found, r->found_count * sizeof found[0]);
+    resolve_take_locked(r, found, failed == 0 ? count : 0);
     r->until_ns = wb_after_ms(wb_now_ns(), r->fresh_ms);
     r->lookups++;
     r->running = false;
@@ -134,6 +172,25 @@ void s3_resolver_forget(s3_resolver *r)
 {
     pthread_mutex_lock(&r->mutex);
     r->until_ns = 0;
+    pthread_mutex_unlock(&r->mutex);
+}
+
+/* A move within the list: of those that failed the one that did so last is the last to be tried again. */
+void s3_resolver_tell(s3_resolver *r, const s3_address *address, bool failed)
+{
+    s3_address *one, *end;
+
+    pthread_mutex_lock(&r->mutex);
+    one = resolve_find_locked(r, address);
+    if (one != NULL && (failed || one->failed)) {
+        end = r->found + r->found_count - 1;
+        for (; one < end && failed; one++)
+            one[0] = one[1];
+        if (failed)
+            *one = *address;
+        one->failed = failed;
+        resolve_order(r->found, r->found_count);
+    }
     pthread_mutex_unlock(&r->mutex);
 }
 
