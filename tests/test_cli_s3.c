@@ -397,6 +397,28 @@ static void tls_forward(void *arg, tlsrig_peer *p)
     tlsrig_forward(p, http_server_port(arg));
 }
 
+/* A login page in the way says 200 to all that it is asked: that is no damage. */
+static void what_is_no_servers_answer_is_no_damage(void **state)
+{
+    command_end end = {0};
+
+    (void)state;
+    file_text("f", "abc");
+    file_text("g", "xyz");
+    RUN(&end, "put", "f", "g");
+    EXPECT(&end, 0);
+    s3sim_fail(sim, &(s3sim_fault){.act = S3SIM_RAW,
+                                   .method = "GET",
+                                   .contains = address_of("abc"),
+                                   .raw = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nLogin"});
+    RUN(&end, "verify", "--base-too");
+    EXPECT(&end, 3);
+    assert_string_equal(end.out, "buffer: 0 blobs checked, 0 damaged\nbase: 1 blob checked, 0 damaged\n");
+    SAYS(&end, address_of("abc"));
+    SAYS(&end, "is a proxy or a login page in the way?");
+    command_end_free(&end);
+}
+
 static void https_trusts_the_bundle_alone(void **state)
 {
     tlsrig_cert *ca, *cert;
@@ -530,6 +552,7 @@ int main(void)
         OVER_S3(a_server_that_refuses_is_told_of_as_such),
         OVER_S3(a_bucket_that_is_not_there_is_told_as_that),
         OVER_S3(a_damaged_object_is_not_handed_out),
+        OVER_S3(what_is_no_servers_answer_is_no_damage),
         OVER_S3(https_trusts_the_bundle_alone),
         OVER_S3(the_server_checks_what_it_is_sent),
         OVER_S3(a_lookup_does_not_hold_up_the_end),

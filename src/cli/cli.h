@@ -212,7 +212,7 @@ int cli_key_parse(cli *c, const char *text, unsigned char bytes[BLOB_KEY_MAX], b
 bool cli_key_matches(blob_key key, const blob *b); /* a key that is no address can hold any bytes */
 /* A get that is BLOB_CORRUPT also if the bytes do not hash to their address; then *out is there nevertheless. */
 int cli_get_checked(blob_store *s, blob_ctx *ctx, blob_key key, blob **out);
-bool cli_is_damage(int status); /* of a get: it is about this blob's bytes, not about the store */
+bool cli_is_damage(const cli_place *place, int status); /* of a get there: about the blob, not the store */
 void cli_say_not_found(cli_session *s, const char *text, blob_key key);
 
 /* The verbs. */

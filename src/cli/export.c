@@ -111,7 +111,7 @@ static bool export_one(export_run *r, blob_key key, bool named)
         go_on = export_goes_on(rc);
     } else if (blob_ctx_status(r->c->ctx) != 0) {
         go_on = false;
-    } else if (cli_is_damage(rc)) {
+    } else if (cli_is_damage(r->place, rc)) {
         go_on = export_damaged(r, key, rc, &b);
     } else if (rc != BLOB_NOT_FOUND) {
         r->unreadable++;

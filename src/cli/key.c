@@ -43,9 +43,11 @@ void cli_say_not_found(cli_session *s, const char *text, blob_key key)
                 2 * blob_hash_sha256()->size, strlen(text));
 }
 
-bool cli_is_damage(int status)
+/* What a disk does not give may be gone, and others may be there. A server's answer that makes no sense says nothing of
+ * the blob: a proxy or a login page may have come in between. */
+bool cli_is_damage(const cli_place *place, int status)
 {
-    return status == BLOB_CORRUPT || status == -EIO;
+    return status == BLOB_CORRUPT || (status == -EIO && place->dir != NULL);
 }
 
 int cli_get_checked(blob_store *s, blob_ctx *ctx, blob_key key, blob **out)

@@ -180,7 +180,7 @@ static int verify_blob(void *arg, blob_key key, uint64_t size)
         return BLOB_LIST_STOP;
     if (rc == BLOB_NOT_FOUND) /* its host has removed it meanwhile */
         return 0;
-    if (rc != 0 && !cli_is_damage(rc)) {
+    if (rc != 0 && !cli_is_damage(r->place, rc)) {
         cli_say_status(r->c, cli_key_text(key, text), rc, NULL);
         cli_worsen(r->c, CLI_FAILED);
         return 0;
