@@ -4,6 +4,7 @@
 #include "testutil.h"
 
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -209,6 +210,18 @@ static void get_writes_a_file_whole_or_not_at_all(void **state)
     get_into("dir/missing/x", 3, NULL);
     get_into("dir/old/x", 3, NULL);
     assert_int_equal(folder_count("dir"), entries); /* and no temporary stays */
+}
+
+static void a_name_may_be_as_long_as_names_can_be(void **state)
+{
+    char name[NAME_MAX + 1];
+
+    (void)state;
+    populate();
+    memset(name, 'x', NAME_MAX);
+    name[NAME_MAX] = '\0';
+    get_into(name, 0, "abc");
+    get_into(name, 0, "abc"); /* over the one that is there */
 }
 
 /* What only its owner may read is not for all the world after a restore. */
@@ -493,6 +506,7 @@ int main(void)
         PROMISE_BOTH(get_of_a_missing_blob_is_1),
         PROMISE_BOTH(damaged_bytes_never_go_out),
         PROMISE_BOTH(get_writes_a_file_whole_or_not_at_all),
+        PROMISE(a_name_may_be_as_long_as_names_can_be),
         PROMISE_BOTH(a_file_that_is_replaced_keeps_its_permissions),
         PROMISE_BOTH(a_failed_write_leaves_the_old_file_and_no_other),
         PROMISE_BOTH(get_writes_to_what_is_no_plain_file_as_it_is),

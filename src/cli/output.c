@@ -44,15 +44,17 @@ static int output_close(int fd, int rc)
     return rc;
 }
 
-/* Opens a new file beside target; its name is *out, the caller's to free. The umask applies to the mode. */
+/* Opens a new file beside target; its name is *out, the caller's to free. Without target's own in it, which may be as long
+ * as names can be. The umask applies to the mode. */
 static int output_temporary(const char *target, mode_t mode, char **out)
 {
-    int fd = -1;
+    const char *slash = strrchr(target, '/');
+    int folder = slash != NULL ? (int)(slash + 1 - target) : 0, fd = -1;
 
     *out = NULL;
     for (unsigned i = 0; fd < 0 && i < 1000; i++) {
         free(*out);
-        if (asprintf(out, "%s.wbstore-%ld-%u", target, (long)getpid(), i) < 0) {
+        if (asprintf(out, "%.*s.wbstore-%ld-%u", folder, target, (long)getpid(), i) < 0) {
             *out = NULL;
             return -ENOMEM;
         }
