@@ -375,6 +375,22 @@ static void the_system_a_file_or_a_folder_says_whom_to_trust(void **state)
     test_ok(meet(&o, t_good, NULL, "localhost", &s));
 }
 
+/* To OpenSSL they would be two folders. */
+static void a_folder_with_a_colon_is_not_taken_for_another(void **state)
+{
+    char dir[512], path[600];
+
+    (void)state;
+    snprintf(dir, sizeof dir, "%s", t_path("one:two"));
+    assert_int_equal(mkdir(dir, 0700), 0);
+    assert_int_equal(mkdir(t_path("one"), 0700), 0);
+    snprintf(path, sizeof path, "%s/%08lx.0", t_path("one"), tlsrig_cert_hash(t_ca));
+    tlsrig_cert_write(t_ca, path);
+    test_status(open_trusting(NULL, dir), -EINVAL);
+    t_says("one:two");
+    t_says("colon");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -387,6 +403,7 @@ int main(void)
         cmocka_unit_test(a_bad_certificate_is_refused_and_its_reason_told),
         cmocka_unit_test(a_chain_must_lead_to_who_is_trusted),
         cmocka_unit_test(the_system_a_file_or_a_folder_says_whom_to_trust),
+        cmocka_unit_test(a_folder_with_a_colon_is_not_taken_for_another),
     };
 
     if (!tlsrig_load("TLSv1"))

@@ -67,7 +67,8 @@ static inline blob_tls_options blob_tls_options_default(void)
  *                     load nothing
  *   -ENOENT, -ENOTDIR, -EISDIR   ca_file or ca_dir is not there, or is not what it should be
  *   BLOB_DENIED       no permission to read it
- *   -EINVAL           no out, a ca_file without a certificate, an option that this library does not know
+ *   -EINVAL           no out, a ca_file without a certificate, a ca_dir with a colon in its name, an option that this
+ *                     library does not know
  *   -EIO              OpenSSL does not start: its configuration is broken, say */
 int blob_tls_open(blob_s3store_transport **out, const blob_tls_options *options);
 

@@ -58,6 +58,9 @@ static int tls_trust(wb_tls *t, const blob_tls_options *o)
     if (dir != NULL) {
         if ((rc = tls_look(dir, true)) != 0)
             return rc;
+        /* To OpenSSL that is a list: it would trust what lies in folders that nobody named. */
+        if (strchr(dir, ':') != NULL)
+            return blob_fail(-EINVAL, 0, "ca_dir %.160s: OpenSSL takes no name with a colon", dir);
         if (lib->SSL_CTX_load_verify_dir(t->ctx, dir) != 1)
             return blob_fail(-EINVAL, 0, "ca_dir %.160s: %s", dir, wb_libssl_reason(lib));
     }
