@@ -226,6 +226,58 @@ static void reading_and_writing_end_in_time(void **state)
     tlsrig_stop(r);
 }
 
+/* ---- A wire that is slow ---- */
+
+static size_t slow_room; /* bytes that it takes until there is room again */
+
+static int slow_write(void *connection, blob_ctx *ctx, int64_t timeout_ms, const void *data, size_t size, size_t *done)
+{
+    int rc;
+
+    *done = 0;
+    if (slow_room == 0)
+        return -ETIMEDOUT;
+    rc = blob_s3store_tcp()->write(connection, ctx, timeout_ms, data, size < slow_room ? size : slow_room, done);
+    slow_room -= *done;
+    return rc;
+}
+
+/* Who hears of no progress for a while gives it up, though all the while bytes moved. */
+static void a_slow_wire_is_no_silent_one(void **state)
+{
+    tlsrig *r = t_serve(tlsrig_silent, NULL, 0);
+    unsigned waits = 0, waits_most = 0;
+    blob_s3store_transport *t;
+    size_t sent = 0, done = 0;
+    char bytes[100000];
+    tlsrig_wire wire;
+    void *c;
+
+    (void)state;
+    tlsrig_wire_init(&wire);
+    wire.transport = *blob_s3store_tcp();
+    wire.transport.write = slow_write;
+    slow_room = SIZE_MAX;
+    t = t_open_on(&wire);
+    c = t_dial(t, r);
+    memset(bytes, 'x', sizeof bytes);
+    /* A request begins with no more than that. */
+    for (size_t most = 16384; sent < sizeof bytes; sent += done, most = sizeof bytes) {
+        int rc;
+
+        slow_room = 6000;
+        rc = t->write(c, NULL, T_LONG_MS, bytes + sent, sizeof bytes - sent < most ? sizeof bytes - sent : most, &done);
+        if (rc != 0)
+            test_status(rc, -ETIMEDOUT);
+        waits = rc != 0 ? waits + 1 : 0;
+        waits_most = waits > waits_most ? waits : waits_most;
+    }
+    assert_in_range(waits_most, 1, 3);
+    t->close(c);
+    blob_tls_close(t);
+    tlsrig_stop(r);
+}
+
 /* ---- A server that does not read ---- */
 
 typedef struct busy {
@@ -421,6 +473,7 @@ int main(void)
         cmocka_unit_test(a_handshake_may_stall_at_any_byte),
         cmocka_unit_test(what_has_come_is_not_read_once_the_ctx_ended),
         cmocka_unit_test(reading_and_writing_end_in_time),
+        cmocka_unit_test(a_slow_wire_is_no_silent_one),
         cmocka_unit_test(what_a_busy_server_was_sent_arrives_in_order),
         cmocka_unit_test(reading_sends_what_is_owed),
         cmocka_unit_test(an_answer_comes_through_while_the_server_reads_no_more),

@@ -15,7 +15,10 @@
 #include <time.h>
 
 #define CONN_NAME_MAX 256 /* a DNS name is shorter, and so are digits */
-#define CONN_PIECE 65536  /* of a write, encrypted and sent in one */
+/* Of a write, encrypted and sent in one; less where the wire does not take that at once. For a piece is no progress to the
+ * caller until all of it has gone, and it may give up a wire that is slow for one that has fallen silent. */
+#define CONN_PIECE 65536
+#define CONN_PIECE_MIN 4096
 /* A wire waits for bytes or for room, not for both: while it has no room, look for bytes this often. */
 #define CONN_SLICE_MS 20
 /* Bytes that have arrived are looked at even if no time is left, for they may be enough; but not for ever. */
@@ -27,6 +30,7 @@ typedef struct wb_tls_conn {
     SSL *ssl;
     BIO *in, *out;            /* ssl's own */
     size_t sent;              /* bytes of out that the wire has already */
+    size_t piece;             /* of the next write, at most */
     bool mute;                /* the wire takes nothing any more; there may still be something to read */
     bool broken;              /* OpenSSL gave up: no word of farewell */
     char host[CONN_NAME_MAX]; /* for messages */
@@ -247,6 +251,7 @@ int wb_tls_connect(void *arg, blob_ctx *ctx, int64_t timeout_ms, const char *hos
     if ((c = calloc(1, sizeof *c)) == NULL)
         return blob_fail(-ENOMEM, 0, "no memory for a connection");
     c->tls = tls;
+    c->piece = CONN_PIECE;
     rc = tls->wire->connect(tls->wire->arg, ctx, timeout_ms, host, address, address_size, &c->wire);
     if (rc == 0 && (rc = conn_prepare(c, host)) == 0)
         rc = conn_shake_hands(c, ctx, until_ns);
@@ -301,12 +306,16 @@ int wb_tls_write(void *connection, blob_ctx *ctx, int64_t timeout_ms, const void
     if ((rc = conn_send(c, ctx, conn_until_ns(timeout_ms))) != 0)
         return rc;
     lib->ERR_clear_error();
-    if (lib->SSL_write_ex(c->ssl, data, size < CONN_PIECE ? size : CONN_PIECE, done) != 1) {
+    if (lib->SSL_write_ex(c->ssl, data, size < c->piece ? size : c->piece, done) != 1) {
         *done = 0;
         return conn_fail(c, "TLS");
     }
     /* Taken is taken: what finds no room now goes with the next call. */
     rc = conn_send(c, ctx, 0);
+    if (rc != 0)
+        c->piece = CONN_PIECE_MIN;
+    else if (c->piece < CONN_PIECE)
+        c->piece *= 2;
     if (rc == 0 || (rc == -ETIMEDOUT && blob_ctx_status(ctx) == 0))
         return 0;
     *done = 0;
