@@ -102,6 +102,35 @@ static void one_that_lay_too_long_is_not_used(void **state)
     s3_conn_close(again);
 }
 
+static void answer_new_ones(void *arg, const http_request *request, http_answer *answer)
+{
+    answer_ok(arg, request, answer);
+    if (request->connection >= 3)
+        return;
+    answer->status = 0;
+    answer->after = HTTP_AFTER_STALL;
+}
+
+/* As when what is on the way has forgotten them: not even an end comes back. */
+static void of_many_that_fell_silent_one_call_finds_out(void **state)
+{
+    s3_conn *c[3];
+    t_call call;
+
+    (void)state;
+    t_open(http_server_start(&(http_handler){.handle = answer_new_ones}, false));
+    t_net.limits.idle_ms = 1100;
+    take(c, 3);
+    http_server_accepted_await(t_server, 3);
+    for (unsigned i = 0; i < 3; i++)
+        s3_conn_keep(&t_net, c[i]);
+    test_status(t_get(&call), -ETIMEDOUT);
+    assert_int_equal(t_kept(), 0);
+    t_net.limits.idle_ms = T_LONG_MS;
+    t_expect(200, "ok");
+    assert_int_equal(t_connects, 4);
+}
+
 static void closing_the_net_closes_what_is_kept(void **state)
 {
     s3_conn *c[4];
@@ -355,6 +384,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(the_one_used_last_goes_first, t_setup, t_teardown),
         cmocka_unit_test_setup_teardown(no_more_are_kept_than_wanted_and_the_oldest_goes, t_setup, t_teardown),
         cmocka_unit_test_setup_teardown(one_that_lay_too_long_is_not_used, t_setup, t_teardown),
+        cmocka_unit_test_setup_teardown(of_many_that_fell_silent_one_call_finds_out, t_setup, t_teardown),
         cmocka_unit_test_setup_teardown(closing_the_net_closes_what_is_kept, t_setup, t_teardown),
         cmocka_unit_test_setup_teardown(one_whose_state_is_not_certain_is_not_kept, t_setup, t_teardown),
         cmocka_unit_test_setup_teardown(what_comes_unasked_is_no_answer, t_setup, t_teardown),

@@ -12,6 +12,9 @@
 #include <errno.h>
 #include <string.h>
 
+/* Where nothing came back on a kept connection for so long, the way may have forgotten it, and the others that lay idle. */
+#define EX_SILENT_NS INT64_C(1000000000)
+
 /* How long a write that does not go on is waited for before the server is listened to. */
 #define EX_LISTEN_MS 50
 
@@ -193,6 +196,9 @@ static int ex_attempt(s3_net *n, blob_ctx *ctx, s3_exchange *x, bool fresh, bool
     a.begun_ns = a.moved_ns = wb_now_ns();
     rc = ex_carry_out(&a);
     *stale = rc == BLOB_UNAVAILABLE && a.c->used && !a.heard;
+    /* Else each of them would cost a call all of its time. */
+    if (rc == -ETIMEDOUT && a.c->used && !a.heard && wb_now_ns() - a.begun_ns >= EX_SILENT_NS)
+        s3_conn_distrust(n, a.begun_ns);
     if (rc == 0 && a.sent && a.ended && a.c->have == 0 && x->answer_head.keep)
         s3_conn_keep(n, a.c);
     else

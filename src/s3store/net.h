@@ -162,6 +162,8 @@ int s3_conn_get(s3_net *n, blob_ctx *ctx, bool fresh, s3_conn **out);
 /* For the next one; closed where there are enough, the oldest first. Nothing may be left to read or write on it. */
 void s3_conn_keep(s3_net *n, s3_conn *c);
 void s3_conn_close(s3_conn *c); /* NULL is fine */
+/* Closes those that were put by before then. */
+void s3_conn_distrust(s3_net *n, int64_t before_ns);
 
 /* ---- One request and its answer (exchange.c) ---- */
 

@@ -82,6 +82,21 @@ void s3_conn_keep(s3_net *n, s3_conn *c)
     pool_close_all(rest);
 }
 
+void s3_conn_distrust(s3_net *n, int64_t before_ns)
+{
+    s3_conn **at = &n->kept, *rest;
+    unsigned count = 0;
+
+    pthread_mutex_lock(&n->mutex);
+    for (; *at != NULL && (*at)->kept_ns >= before_ns; at = &(*at)->next)
+        count++;
+    rest = *at;
+    *at = NULL;
+    n->kept_count = count;
+    pthread_mutex_unlock(&n->mutex);
+    pool_close_all(rest);
+}
+
 void s3_conn_close(s3_conn *c)
 {
     if (c == NULL)
