@@ -270,6 +270,33 @@ static void a_server_that_does_not_go_on_is_noticed(void **state)
     t_close(s);
 }
 
+#define NO_NAMES(token)                                                                                                \
+    "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n<ListBucketResult><IsTruncated>true</IsTruncated>"                    \
+    "<NextContinuationToken>" token "</NextContinuationToken></ListBucketResult>"
+
+/* Who has looked at much that is deleted may send it, and says where to go on: here, behind "62". */
+static void a_page_without_names_is_not_the_end(void **state)
+{
+    blob_store *s = t_open();
+    static seen v;
+
+    (void)state;
+    for (int i = 0; i < 4; i++)
+        test_ok(t_put(s, blob_key_of(&(char){(char)('a' + i)}, 1), "x", 0));
+    T_SET(page, 1);
+    T_FAIL(.act = S3SIM_RAW, .contains = "start-after=61", .raw = NO_NAMES(" t0363&#49; "));
+    T_FAIL(.act = S3SIM_RAW, .contains = "continuation-token=t03631&", .raw = NO_NAMES("t03632"));
+    test_ok(list(s, test_key(""), &v));
+    assert_string_equal(v.text, "61:1 63:1 64:1 ");
+    s3sim_clear(t_sim);
+    T_FAIL(.act = S3SIM_RAW, .contains = "start-after=61", .raw = NO_NAMES("a+b/c="));
+    T_FAIL(.act = S3SIM_RAW, .contains = "continuation-token=a%2Bb%2Fc%3D&", .raw = NO_NAMES("a+b/c="));
+    test_status(list(s, test_key(""), &v), -EIO);
+    t_expect_words(-EIO, "get on");
+    assert_string_equal(v.text, "61:1 ");
+    t_close(s);
+}
+
 static void a_page_that_fails_ends_it_and_what_was_seen_stands(void **state)
 {
     static seen v;
@@ -316,15 +343,11 @@ int main(void)
 {
 #define T(test) cmocka_unit_test_setup_teardown(test, t_setup, t_teardown)
     const struct CMUnitTest tests[] = {
-        T(every_start_shows_what_is_not_below_it),
-        T(pages_are_asked_for_by_the_last_name),
-        T(foreign_names_are_passed_over),
-        T(a_callback_may_ask_the_store_and_ends_the_listing),
-        T(a_listing_ends_with_its_context),
-        T(sizes_that_are_not_given_are_unknown),
-        T(answers_that_cannot_be_are_no_listing),
-        T(a_server_that_does_not_go_on_is_noticed),
-        T(a_page_that_fails_ends_it_and_what_was_seen_stands),
+        T(every_start_shows_what_is_not_below_it), T(pages_are_asked_for_by_the_last_name),
+        T(foreign_names_are_passed_over),          T(a_callback_may_ask_the_store_and_ends_the_listing),
+        T(a_listing_ends_with_its_context),        T(sizes_that_are_not_given_are_unknown),
+        T(answers_that_cannot_be_are_no_listing),  T(a_server_that_does_not_go_on_is_noticed),
+        T(a_page_without_names_is_not_the_end),    T(a_page_that_fails_ends_it_and_what_was_seen_stands),
         T(every_way_to_write_a_name_is_read),
     };
 

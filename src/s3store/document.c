@@ -90,13 +90,13 @@ bool s3_xml_error(blob_view document, s3_error *out)
 
 /* ---- Pages ---- */
 
-enum { DOC_KEY, DOC_SIZE, DOC_TRUNCATED, DOC_ENCODING, DOC_WANTS };
+enum { DOC_KEY, DOC_SIZE, DOC_TRUNCATED, DOC_ENCODING, DOC_TOKEN, DOC_WANTS };
 
 typedef struct doc_page {
     s3_xml_reader x;
     s3_xml_want wants[DOC_WANTS];
     bool encoded;
-    char key[3 * DOC_NAME_MAX], size[32], truncated[16], encoding[16];
+    char key[3 * DOC_NAME_MAX], size[32], truncated[16], encoding[16], token[S3_TOKEN_MAX];
 } doc_page;
 
 static bool doc_begin(doc_page *p, blob_view document)
@@ -105,6 +105,7 @@ static bool doc_begin(doc_page *p, blob_view document)
     p->wants[DOC_SIZE] = (s3_xml_want){.parent = "Contents", .name = "Size", .data = p->size, .room = sizeof p->size};
     p->wants[DOC_TRUNCATED] = (s3_xml_want){.name = "IsTruncated", .data = p->truncated, .room = sizeof p->truncated};
     p->wants[DOC_ENCODING] = (s3_xml_want){.name = "EncodingType", .data = p->encoding, .room = sizeof p->encoding};
+    p->wants[DOC_TOKEN] = (s3_xml_want){.name = "NextContinuationToken", .data = p->token, .room = sizeof p->token};
     return s3_xml_begin(&p->x, document);
 }
 
@@ -207,30 +208,36 @@ static int doc_entry(doc_page *p, s3_page *page)
     return page->entry(page->arg, p->key, key_size, size);
 }
 
-/* Reads it as a whole and leaves it at its start again. */
-static int doc_survey(doc_page *p, blob_view document, bool *more)
+/* Reads it as a whole, for what stands anywhere in it, and leaves it at its start again. */
+static int doc_survey(doc_page *p, blob_view document, s3_page *page)
 {
+    s3_xml_text token;
+    bool more;
     int rc;
 
     if (!doc_begin(p, document))
         return -EBADMSG;
     while ((rc = doc_next(p)) == 1)
         ;
-    *more = doc_is(&p->wants[DOC_TRUNCATED], "true");
+    more = doc_is(&p->wants[DOC_TRUNCATED], "true");
     p->encoded = doc_is(&p->wants[DOC_ENCODING], "url");
-    if (rc != 0 || (!*more && !doc_is(&p->wants[DOC_TRUNCATED], "false")) ||
+    if (rc != 0 || (!more && !doc_is(&p->wants[DOC_TRUNCATED], "false")) ||
         (!p->encoded && !doc_is(&p->wants[DOC_ENCODING], "")) || p->wants[DOC_ENCODING].cut)
         return -EBADMSG;
+    page->truncated = more;
+    token = doc_value(&p->wants[DOC_TOKEN]);
+    memcpy(page->token, token.data, page->token_size = token.size);
     return doc_begin(p, document) ? 0 : -EBADMSG;
 }
 
 int s3_xml_list(blob_view document, s3_page *page)
 {
     doc_page p;
-    bool more;
-    int rc = doc_survey(&p, document, &more);
+    int rc;
 
-    page->truncated = rc == 0 && more;
+    page->truncated = false;
+    page->token_size = 0;
+    rc = doc_survey(&p, document, page);
     while (rc == 0 && (rc = doc_next(&p)) == 1)
         rc = doc_entry(&p, page);
     return rc;

@@ -2,6 +2,8 @@
  *
  * S3 would give a token for the next page; the name does the same, is never stale, and lets a listing begin at any key.
  * That only holds while names ascend, so they are checked: a server that breaks the order would make us skip or repeat.
+ * The token is for pages without a name: a server that has looked at much that is deleted may send one, and says there are
+ * more.
  *
  * Names of the form that s3_name_of makes are keys. All others are foreign. */
 #include "s3store/s3store.h"
@@ -24,8 +26,10 @@ typedef struct list_run {
     bool begins; /* nothing seen yet, and nowhere to begin: a name may be the prefix itself, as "folders" are */
     char last[LIST_NAME_MAX]; /* else the last name seen, or where to begin; prefix included */
     size_t last_size;
-    size_t seen;  /* names in this page */
-    bool stopped; /* fn did, or ctx: with `status` */
+    char token[S3_TOKEN_MAX]; /* of the page before, which had no names */
+    size_t token_size;        /* 0: it had some, or there was none */
+    size_t seen;              /* names in this page */
+    bool stopped;             /* fn did, or ctx: with `status` */
     int status;
 } list_run;
 
@@ -116,12 +120,17 @@ static void list_begin(list_run *l, blob_key start)
 
 static void list_query(const list_run *l, s3_text *query)
 {
+    if (l->token_size > 0) {
+        s3_text_add(query, "continuation-token=");
+        s3_text_add_encoded(query, l->token, l->token_size, false);
+        s3_text_add(query, "&");
+    }
     s3_text_add(query, "encoding-type=url&list-type=2&max-keys=1000");
     if (l->prefix_size > 0) {
         s3_text_add(query, "&prefix=");
         s3_text_add_encoded(query, l->s->prefix, l->prefix_size, false);
     }
-    if (!l->begins) {
+    if (!l->begins && l->token_size == 0) {
         s3_text_add(query, "&start-after=");
         s3_text_add_encoded(query, l->last, l->last_size, false);
     }
@@ -149,6 +158,17 @@ static int list_ask(list_run *l, blob **answer)
     return rc;
 }
 
+/* How the next page is asked for; false: a server that gives no new token for an empty page would send it for ever. */
+static bool list_gets_on(list_run *l, const s3_page *page)
+{
+    bool gets_on = l->seen > 0 || (page->token_size > 0 && (page->token_size != l->token_size ||
+                                                            memcmp(page->token, l->token, l->token_size) != 0));
+
+    l->token_size = l->seen > 0 ? 0 : page->token_size;
+    memcpy(l->token, page->token, l->token_size);
+    return gets_on;
+}
+
 static int list_page(list_run *l, bool *more)
 {
     s3_page page = {.entry = list_entry, .arg = l};
@@ -165,7 +185,7 @@ static int list_page(list_run *l, bool *more)
         return l->status;
     if (rc != 0)
         return blob_fail(-EIO, 0, "%s: an answer to a listing that is none, or not whole", l->s->where);
-    if (page.truncated && l->seen == 0)
+    if (page.truncated && !list_gets_on(l, &page))
         return blob_fail(-EIO, 0, "%s: a listing that does not get on", l->s->where);
     *more = page.truncated;
     return 0;

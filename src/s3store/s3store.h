@@ -83,12 +83,15 @@ typedef struct s3_error {
 /* Reads an error document; true if it is one (whatever it has no room for is left out), false: something else. */
 bool s3_xml_error(blob_view document, s3_error *out);
 
+#define S3_TOKEN_MAX 4096 /* longer ones are left out; they are some hundred bytes as a rule */
 /* A page of a listing. entry is called for each object in the order in which they come: its name (decoded, if the page says
  * it is url-encoded), not ended by a zero, and its size (UINT64_MAX: none given); another answer than 0 ends the page with that.
  * -EBADMSG: this is no whole, well-formed ListBucketResult, which is seen before the first entry; or an object's name or size
  * makes no sense, and entries came before. */
 typedef struct s3_page {
-    bool truncated; /* there are more */
+    bool truncated;           /* there are more */
+    char token[S3_TOKEN_MAX]; /* with which to ask for them */
+    size_t token_size;        /* 0: none */
     int (*entry)(void *arg, const char *name, size_t name_size, uint64_t size);
     void *arg;
 } s3_page;
