@@ -1,8 +1,8 @@
 /* output.c - a file's new content, whole or not at all.
  *
  * A temporary beside the target is written, synced and renamed over it: whoever looks sees the old file or the new
- * one. A symbolic link is followed. What is there and is no plain file (a terminal, /dev/null, a FIFO) is written to as
- * it is: a rename would replace the device by a file.
+ * one. A symbolic link to a file is followed, one that leads nowhere is replaced. What is there and is no plain file (a
+ * terminal, /dev/null, a FIFO) is written to as it is: a rename would replace the device by a file.
  *
  * A file that must be new gets its name by a link, or where there are none by a rename that does not replace. */
 #include "cli/cli.h"
