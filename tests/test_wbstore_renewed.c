@@ -171,6 +171,96 @@ static void a_put_refused_while_its_keys_upload_ended_leaves_nothing_behind_in_t
     inside_stats(r);
 }
 
+/* The first of two puts of one key is refused after the second was stored and sent: its bytes were left to the first. */
+static void a_put_refused_after_another_of_its_key_was_sent_leaves_nothing_behind_in_the_buffer(void **state)
+{
+    wbrig *r = *state;
+    blob_address a = wbrig_address("text");
+    blob_faultstore_rule *write;
+    wbrig_call put;
+
+    r->options.when_full = WBSTORE_FULL_FAIL;
+    wbrig_start(r);
+    inside_until_resumed(r->w);
+    write = blob_faultstore_add(
+        r->buf,
+        &(blob_faultstore_fault){.ops = BLOB_FAULT_PUT, .action = BLOB_FAULT_HOLD, .status = -ENOSPC, .count = 1});
+    inside_put(&put, r, NULL, "text");
+    blob_faultstore_wait_held(write, 1);
+    wbrig_put(r, "text");
+    inside_until_state(r->w, blob_address_key(&a), 0);
+    blob_faultstore_lift(write);
+    test_status(wbrig_end(&put), BLOB_FULL);
+    inside_until_state(r->w, blob_address_key(&a), 0);
+    assert_true(wbrig_in_base(r, &a));
+    assert_false(wbrig_in_buffer(r, &a));
+    inside_stats(r);
+}
+
+/* A rescan asks the buffer of a key that was removed since it was listed; before the answer it is put again and sent. */
+static void a_put_that_is_sent_while_a_listing_looks_at_its_key_leaves_nothing_behind_in_the_buffer(void **state)
+{
+    wbrig *r = *state;
+    blob_address a = wbrig_address("text");
+    blob_faultstore_rule *look;
+    wbrig_call sync;
+
+    wbrig_start(r);
+    inside_until_resumed(r->w);
+    wbrig_buffer(r, "text");
+    look = blob_faultstore_add(
+        r->buf, &(blob_faultstore_fault){
+                    .ops = BLOB_FAULT_SIZE, .action = BLOB_FAULT_HOLD, .status = BLOB_NOT_FOUND, .count = 1});
+    inside_sync(&sync, r, NULL); /* takes up what it finds in the buffer */
+    blob_faultstore_wait_held(look, 1);
+    wbrig_put(r, "text");
+    inside_until_state(r->w, blob_address_key(&a), 0);
+    blob_faultstore_lift(look);
+    test_ok(wbrig_end(&sync));
+    inside_until_state(r->w, blob_address_key(&a), 0);
+    assert_true(wbrig_in_base(r, &a));
+    assert_false(wbrig_in_buffer(r, &a));
+    inside_stats(r);
+}
+
+/* The listing of the start leaves a key to the put that is at it. If that is refused, the old bytes are still there, and
+ * nobody may say meanwhile that what the buffer held has arrived. */
+static void what_a_listing_left_to_a_put_that_was_refused_is_sent_all_the_same(void **state)
+{
+    wbrig *r = *state;
+    blob_address old = wbrig_address("old"), other = wbrig_address("other");
+    blob_faultstore_rule *list = blob_faultstore_hold(r->buf, BLOB_FAULT_LIST, NULL, BLOB_FAULT_BEFORE), *write,
+                         *upload;
+    wbrig_call put, sync;
+
+    r->options.when_full = WBSTORE_FULL_FAIL;
+    upload = inside_hold(r->base, BLOB_FAULT_PUT, &other);
+    write = blob_faultstore_add(
+        r->buf,
+        &(blob_faultstore_fault){.ops = BLOB_FAULT_PUT, .action = BLOB_FAULT_HOLD, .status = -ENOSPC, .count = 1});
+    wbrig_buffer(r, "old");
+    wbrig_start(r);
+    blob_faultstore_wait_held(list, 1);
+    inside_put(&put, r, NULL, "old");
+    blob_faultstore_wait_held(write, 1);
+    wbrig_put(r, "other"); /* so that sync does not list the buffer anew */
+    blob_faultstore_wait_held(upload, 1);
+    blob_faultstore_lift(list);
+    inside_until_resumed(r->w);
+    assert_int_equal(wbstore_safe_ticket(r->w), 0);
+    inside_sync(&sync, r, NULL);
+    wbrig_until_waited(r->w);
+    blob_faultstore_lift(upload);
+    inside_until_state(r->w, blob_address_key(&other), 0);
+    assert_int_equal(wbstore_safe_ticket(r->w), 0);
+    blob_faultstore_lift(write);
+    test_status(wbrig_end(&put), BLOB_FULL);
+    test_ok(wbrig_end(&sync));
+    assert_true(wbrig_in_base(r, &old));
+    assert_false(wbrig_in_buffer(r, &old));
+    assert_int_equal(inside_stats(r).resumed, 1);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, inside_set_up, wbrig_tear_down)
 
 int main(void)
@@ -181,6 +271,9 @@ int main(void)
         TEST(who_waits_for_a_blob_that_was_sent_does_not_wait_for_the_put_that_came_meanwhile),
         TEST(an_upload_is_not_repeated_while_a_put_writes_the_same_key),
         TEST(a_put_refused_while_its_keys_upload_ended_leaves_nothing_behind_in_the_buffer),
+        TEST(a_put_refused_after_another_of_its_key_was_sent_leaves_nothing_behind_in_the_buffer),
+        TEST(a_put_that_is_sent_while_a_listing_looks_at_its_key_leaves_nothing_behind_in_the_buffer),
+        TEST(what_a_listing_left_to_a_put_that_was_refused_is_sent_all_the_same),
     };
 
     return cmocka_run_group_tests_name("a key that comes again", tests, NULL, NULL);

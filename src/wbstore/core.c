@@ -81,7 +81,7 @@ void wb_room_changed(wbstore *w)
 
 void wb_maybe_drained(wbstore *w)
 {
-    if (w->options.on_event == NULL || w->resuming || w->ledger.active_blobs > 0 || w->ledger.parked_blobs > 0)
+    if (w->options.on_event == NULL || wb_resumes(w) || w->ledger.active_blobs > 0 || w->ledger.parked_blobs > 0)
         return;
     w->drained_untold = true;
     wb_news(w);
@@ -107,6 +107,7 @@ void wb_entry_ends(wbstore *w, wb_entry *e, uint32_t written) /* model: ledger.p
 
     wb_ledger_leave(&w->ledger, e);
     w->releases++;
+    e->left = e->putters > 0;
     if (e->written != written) {
         if (e->attempt != NULL)
             wb_attempt_reset(e->attempt);

@@ -56,6 +56,19 @@ void wb_hand_free(wbstore *w, wb_entry *e) /* model: ledger.pml */
     wb_ledger_settle(&w->ledger, e);
 }
 
+bool wb_putter_ends(wbstore *w, wb_entry *e) /* model: Putter */
+{
+    bool left = e->left || e->owed;
+
+    e->putters--;
+    if (e->owed) {
+        w->owed--;
+        pthread_cond_broadcast(&w->settled);
+    }
+    e->left = e->owed = false;
+    return left;
+}
+
 int wb_remove_buffered(wbstore *w, blob_ctx *ctx, wb_entry *e, uint32_t written, unsigned flags,
                        bool *kept) /* model: ledger.pml */
 {

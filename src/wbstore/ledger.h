@@ -64,6 +64,8 @@ typedef struct wb_entry {
     bool urgent : 1;   /* and its turn comes first, or did */
     bool untold : 1;   /* parked, and no event has said so yet */
     bool looked : 1;   /* no put has stored its bytes since the last look */
+    bool left : 1;     /* sent, and the buffered copy left to those who are putting it: who fails to takes it up */
+    bool owed : 1;     /* listed, and left to those who are putting it; likewise */
     uint8_t key_size;
     unsigned char key[];
 } wb_entry;

@@ -107,7 +107,7 @@ static int put_try(put_request *r, wb_entry *e) /* model: Putter */
         return -ENOMEM;
     e->putters++;
     rc = put_write(r, &there);
-    e->putters--;
+    there = wb_putter_ends(w, e) || there;
     if (rc == 0 || !wb_is_refusal(rc))
         put_pends(r, e, rc == 0);
     else if (there && !put_is_pending(e))

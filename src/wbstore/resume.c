@@ -23,6 +23,7 @@ static int take_up_key(void *arg, blob_key key, uint64_t listed_size)
     wbstore *w = t->w;
     uint64_t size;
     wb_entry *e;
+    bool left;
     int rc = wb_closed(w), ended;
 
     (void)listed_size;
@@ -32,6 +33,10 @@ static int take_up_key(void *arg, blob_key key, uint64_t listed_size)
         return rc;
     pthread_mutex_lock(&w->lock);
     e = wb_ledger_make(&w->ledger, key);
+    if (e != NULL && e->state == WB_ABSENT && e->putters > 0 && !e->left && !e->owed) {
+        e->owed = true; /* if that put is refused, what the buffer held before it is there still */
+        w->owed++;
+    }
     if (e == NULL || e->state != WB_ABSENT || e->putters > 0) {
         pthread_mutex_unlock(&w->lock);
         return e == NULL ? -ENOMEM : 0;
@@ -41,10 +46,10 @@ static int take_up_key(void *arg, blob_key key, uint64_t listed_size)
     rc = blob_store_size(w->buf, t->ctx, key, &size); /* 0 where it cannot tell */
     ended = blob_ctx_status(t->ctx);
     pthread_mutex_lock(&w->lock);
-    e->putters--;
+    left = wb_putter_ends(w, e);
     /* One key that the buffer has trouble with holds up no other: the writer finds out, and says so. */
-    if (rc != BLOB_NOT_FOUND && ended == 0 && e->state == WB_ABSENT) {
-        wb_ledger_join(&w->ledger, e, 0, size, wb_time_ms(w));
+    if (e->state == WB_ABSENT && (left || (rc != BLOB_NOT_FOUND && ended == 0))) {
+        wb_ledger_join(&w->ledger, e, 0, rc == 0 ? size : e->size, wb_time_ms(w));
         w->resumed++;
     }
     if (e->removers > 0)

@@ -112,7 +112,7 @@ static int wait_until_settled(wbstore *w, blob_ctx *ctx, uint64_t order) /* mode
     int rc = 0;
 
     (void)wb_hurry(w, order);
-    while (rc == 0 && (w->resuming || (w->ledger.active.head != NULL && w->ledger.active.head->order <= order))) {
+    while (rc == 0 && (wb_resumes(w) || (w->ledger.active.head != NULL && w->ledger.active.head->order <= order))) {
         if ((rc = wait_resume_failed(w)) != 0)
             return rc;
         if (order < w->awaited_order)
@@ -191,7 +191,7 @@ static int wait_for_key(wbstore *w, blob_ctx *ctx, blob_key key, uint64_t barrie
 
     while (rc == 0) {
         e = wait_key_entry(w, key, barrier);
-        if (!w->resuming && (e == NULL || e->state == WBSTORE_PARKED))
+        if (!wb_resumes(w) && (e == NULL || e->state == WBSTORE_PARKED))
             return 0;
         if ((rc = wait_resume_failed(w)) != 0)
             return rc;
@@ -240,7 +240,7 @@ uint64_t wbstore_safe_ticket(wbstore *w)
     if (w == NULL || wb_fork_guard_is_child(&w->guard))
         return 0;
     pthread_mutex_lock(&w->lock);
-    safe = w->resuming ? 0 : wb_ledger_safe_ticket(&w->ledger, w->last_ticket);
+    safe = wb_resumes(w) ? 0 : wb_ledger_safe_ticket(&w->ledger, w->last_ticket);
     pthread_mutex_unlock(&w->lock);
     return safe;
 }

@@ -81,6 +81,7 @@ struct wbstore {
 
     /* resume.c */
     bool resuming;         /* l the listing of the start is not through yet */
+    uint64_t owed;         /* l entries that a listing has left to the puts that are at them */
     int resume_status;     /* l why its last attempt failed */
     char resume_text[240]; /* l */
     unsigned resume_tries; /* l */
@@ -169,6 +170,12 @@ void wb_room_changed(wbstore *w);
 void wb_house_wake(wbstore *w);                                 /* it looks around once more */
 void wb_note_failure(wbstore *w, int status, const char *text); /* for the statistics */
 
+/* What the buffer held before is not all known yet. */
+static inline bool wb_resumes(const wbstore *w)
+{
+    return w->resuming || w->owed > 0;
+}
+
 /* ---- room.c; lock held, released while waiting ---- */
 
 /* A put's place in the queue: at first none. Who has one leaves it before he goes. */
@@ -221,6 +228,8 @@ void wb_doubts_pass(wbstore *w); /* sees to those whose time is over */
 
 int wb_hand_take(wbstore *w, blob_ctx *ctx, wb_entry *e);
 void wb_hand_free(wbstore *w, wb_entry *e); /* e may be gone afterwards */
+/* A put of e, or a look at it, is through. True: what the buffer may hold of it has been left to him. */
+bool wb_putter_ends(wbstore *w, wb_entry *e);
 /* Removes the buffered copy, unless a put has stored one since `written`: then *kept. The hand on e is ours. */
 int wb_remove_buffered(wbstore *w, blob_ctx *ctx, wb_entry *e, uint32_t written, unsigned flags, bool *kept);
 
