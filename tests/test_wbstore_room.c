@@ -232,6 +232,49 @@ static void a_duplicate_needs_no_room(void **state)
     assert_int_equal(blob_faultstore_count(r->buf, BLOB_FAULT_PUT).calls, 1); /* nor another copy of the bytes */
 }
 
+/* Two wait with the same blob: when the first has stored it the second needs no room any more. */
+static void a_duplicate_of_a_blob_that_waited_for_room_waits_no_longer_than_that(void **state)
+{
+    wbrig *r = *state;
+    blob_faultstore_rule *gate = blob_faultstore_hold(r->base, BLOB_FAULT_PUT, NULL, BLOB_FAULT_BEFORE);
+    wbrig_call first, second;
+
+    r->options.buffer_blobs_max = 1;
+    wbrig_start(r);
+    wbrig_put(r, "filler");
+    blob_faultstore_wait_held(gate, 1);
+    inside_put(&first, r, NULL, "text");
+    inside_until_room_waiters(r->w, 1);
+    inside_put(&second, r, NULL, "text");
+    inside_until_room_waiters(r->w, 2);
+    blob_faultstore_release(gate, 1);
+    test_ok(wbrig_end(&first));
+    test_ok(wbrig_end(&second)); /* the base has taken no other */
+    assert_int_equal(inside_stats(r).deduplicated, 1);
+    assert_int_equal(inside_stats(r).pending_blobs, 1);
+}
+
+/* What the buffer held under its key was larger. */
+static void a_blob_that_is_replaced_by_its_own_bytes_makes_room(void **state)
+{
+    wbrig *r = *state;
+    blob_address a = wbrig_address("small");
+    blob_faultstore_rule *gate;
+    wbrig_call put;
+
+    test_put(r->buf_mem, blob_address_key(&a), "much larger than what it should be");
+    r->options.buffer_bytes_max = 40;
+    wbrig_start(r);
+    inside_until_state(r->w, blob_address_key(&a), WBSTORE_PARKED);
+    gate = blob_faultstore_hold(r->base, BLOB_FAULT_PUT, NULL, BLOB_FAULT_BEFORE);
+    wbrig_put(r, "other");
+    blob_faultstore_wait_held(gate, 1);
+    inside_put(&put, r, NULL, "too large now");
+    inside_until_room_waiters(r->w, 1);
+    wbrig_put(r, "small");
+    test_ok(wbrig_end(&put));
+}
+
 static void a_put_in_the_midst_of_writing_has_its_room_already(void **state)
 {
     wbrig *r = *state;
@@ -392,6 +435,8 @@ int main(void)
         TEST(close_ends_every_wait_for_room),
         TEST(what_was_resumed_takes_room),
         TEST(a_duplicate_needs_no_room),
+        TEST(a_duplicate_of_a_blob_that_waited_for_room_waits_no_longer_than_that),
+        TEST(a_blob_that_is_replaced_by_its_own_bytes_makes_room),
         TEST(a_put_in_the_midst_of_writing_has_its_room_already),
         TEST(a_put_that_is_refused_gives_its_room_back),
         TEST(a_delete_makes_room),

@@ -57,6 +57,28 @@ static void a_blob_is_sent_when_it_has_dwelt_and_not_before(void **state)
     blob_faultstore_wait_calls(r->base, BLOB_FAULT_PUT, 2);
 }
 
+/* The clock moves in no time, so this looks at what the writer waits for. */
+static bool wakes_within_the_dwell(const wbstore *w, const void *arg)
+{
+    (void)arg;
+    return w->timekeeper != NULL && w->timekeeper_ns <= wb_time_ns(w) + INT64_C(1000000) * DWELL_MS;
+}
+
+static void who_sleeps_until_something_later_is_due_is_told_of_what_dwells(void **state)
+{
+    wbrig *r = *state;
+    blob_address a = wbrig_address("fails");
+
+    inside_fail_for_long(r->base, BLOB_FAULT_PUT, &a, BLOB_UNAVAILABLE);
+    start_dwelling(r);
+    wbrig_put(r, "fails");
+    test_clock_move(&the_clock, DWELL_MS);
+    inside_until_state(r->w, blob_address_key(&a), WBSTORE_WAITING);
+    inside_until(r->w, rests, NULL);
+    wbrig_put(r, "dwells");
+    inside_until(r->w, wakes_within_the_dwell, NULL);
+}
+
 static void a_blob_that_dies_young_costs_no_upload(void **state)
 {
     wbrig *r = *state;
@@ -322,6 +344,88 @@ static void a_key_that_is_waited_for_keeps_its_turn_through_a_delete_that_fails(
     test_ok(wbrig_end(&wait));
 }
 
+/* So too where a second delete is in line, and gives up just when the first lets go. */
+static void a_key_that_is_waited_for_keeps_its_turn_through_a_delete_that_gives_up(void **state)
+{
+    wbrig *r = *state;
+    blob_faultstore_rule *gate;
+    wbrig_call wait = {.call = wbrig_call_wait_keys}, first, second;
+    blob_address a;
+    blob_key key;
+    blob_ctx *ctx;
+
+    start_dwelling(r);
+    gate = blob_faultstore_add(
+        r->base, &(blob_faultstore_fault){.ops = BLOB_FAULT_DELETE, .action = BLOB_FAULT_HOLD, .status = BLOB_DENIED});
+    a = wbrig_put(r, "text");
+    key = blob_address_key(&a);
+    inside_delete(&first, r, NULL, &a);
+    blob_faultstore_wait_held(gate, 1);
+    test_ok(blob_ctx_new_timeout(&ctx, the_clock.ctx, DWELL_MS / 4));
+    inside_delete(&second, r, ctx, &a);
+    inside_until_removers(r->w, key, 2);
+    wait.w = r->w;
+    wait.keys = &key;
+    wait.count = 1;
+    wbrig_begin_asleep(&wait);
+    atomic_fetch_add(&the_clock.now_ns, INT64_C(1000000) * DWELL_MS / 2); /* which nobody has noticed yet */
+    blob_faultstore_lift(gate);
+    test_status(wbrig_end(&first), BLOB_DENIED);
+    test_status(wbrig_end(&second), -ETIMEDOUT);
+    test_ok(wbrig_end(&wait));
+    blob_ctx_free(ctx);
+}
+
+/* It was parked while they waited for another one, and is tried again: by wish, or because it was put again. */
+static void a_key_that_is_waited_for_has_its_turn_when_it_is_parked_no_more(void **state)
+{
+    wbrig *r = *state;
+
+    for (unsigned i = 0; i < 2; i++) {
+        wbrig_call wait = {.call = wbrig_call_wait_keys};
+        blob_faultstore_rule *gate;
+        blob_address a, b;
+        blob_key keys[2];
+
+        start_dwelling(r);
+        a = wbrig_put(r, i == 0 ? "a" : "c");
+        b = wbrig_put(r, i == 0 ? "b" : "d");
+        keys[0] = blob_address_key(&a);
+        keys[1] = blob_address_key(&b);
+        inside_fail(r->base, BLOB_FAULT_PUT, &a, BLOB_REJECTED, 1);
+        gate = inside_hold(r->base, BLOB_FAULT_PUT, &b);
+        wait.w = r->w;
+        wait.keys = keys;
+        wait.count = 2;
+        wbrig_begin(&wait);
+        inside_until_state(r->w, keys[0], WBSTORE_PARKED);
+        blob_faultstore_wait_held(gate, 1);
+        if (i == 0)
+            test_ok(wbstore_retry_parked(r->w));
+        else
+            wbrig_put(r, "c");
+        blob_faultstore_lift(gate);
+        test_ok(wbrig_end(&wait));
+        wbrig_stop(r);
+    }
+    wbrig_start(r);
+}
+
+static void what_was_parked_is_tried_again_at_once_and_need_not_dwell(void **state)
+{
+    wbrig *r = *state;
+    blob_address a;
+    blob_key key;
+
+    start_dwelling(r);
+    a = wbrig_put(r, "text");
+    key = blob_address_key(&a);
+    inside_fail(r->base, BLOB_FAULT_PUT, &a, BLOB_REJECTED, 1);
+    test_status(wbstore_wait_keys(r->w, NULL, &key, 1), BLOB_REJECTED);
+    test_ok(wbstore_retry_parked(r->w));
+    blob_faultstore_wait_calls(r->base, BLOB_FAULT_PUT, 2);
+}
+
 /* The clock stands still: no attempt is under way, and none begins before it is moved. */
 static bool is_down_and_rests(const wbstore *w, const void *arg)
 {
@@ -354,6 +458,39 @@ static void keys_that_are_waited_for_keep_their_turn_through_an_outage(void **st
     blob_faultstore_lift(broken);
     test_clock_move(&the_clock, 60000); /* the next probe */
     test_ok(wbrig_end(&wait));
+}
+
+/* Nothing is left that failed in the outage, so nothing else would find out that it is over. */
+static void a_base_that_is_down_is_tried_with_what_should_dwell_if_somebody_waits_for_it(void **state)
+{
+    wbrig *r = *state;
+    wbrig_call wait = {.call = wbrig_call_wait_keys};
+    blob_faultstore_rule *broken = blob_faultstore_fail(r->base, BLOB_FAULT_PUT, BLOB_UNAVAILABLE, 0);
+    blob_address a;
+    blob_key key;
+    blob_ctx *ctx;
+
+    r->options.dwell_ms = INT64_MAX;
+    wbrig_start(r);
+    a = wbrig_put(r, "first");
+    key = blob_address_key(&a);
+    test_ok(blob_ctx_new(&ctx, the_clock.ctx));
+    wait = (wbrig_call){.call = wbrig_call_wait_keys, .w = r->w, .ctx = ctx, .keys = &key, .count = 1};
+    wbrig_begin_asleep(&wait);
+    while (!inside_base_is_down(r->w))
+        test_clock_move(&the_clock, 10);
+    blob_ctx_cancel(ctx);
+    test_status(wbrig_end(&wait), -ECANCELED);
+    blob_faultstore_lift(broken);
+    inside_until(r->w, is_down_and_rests, NULL);
+    test_ok(wbstore_delete(r->w, NULL, key));
+    a = wbrig_put(r, "second");
+    key = blob_address_key(&a);
+    wait.ctx = NULL;
+    wbrig_begin_asleep(&wait);
+    test_clock_move(&the_clock, 60000); /* the next probe */
+    test_ok(wbrig_end(&wait));
+    blob_ctx_free(ctx);
 }
 
 /* ---- blobs that fail again and again ---- */
@@ -553,6 +690,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(a_blob_is_sent_when_it_has_dwelt_and_not_before),
+        TEST(who_sleeps_until_something_later_is_due_is_told_of_what_dwells),
         TEST(a_blob_that_dies_young_costs_no_upload),
         TEST(a_queued_blob_that_is_deleted_costs_no_upload_without_dwelling_either),
         TEST(sync_sends_at_once_what_dwells_but_not_what_comes_after_it),
@@ -566,7 +704,11 @@ int main(void)
         TEST(keys_that_are_waited_for_come_before_the_backlog_in_their_order),
         TEST(two_who_wait_for_keys_are_served_one_after_the_other),
         TEST(a_key_that_is_waited_for_keeps_its_turn_through_a_delete_that_fails),
+        TEST(a_key_that_is_waited_for_keeps_its_turn_through_a_delete_that_gives_up),
+        TEST(a_key_that_is_waited_for_has_its_turn_when_it_is_parked_no_more),
+        TEST(what_was_parked_is_tried_again_at_once_and_need_not_dwell),
         TEST(keys_that_are_waited_for_keep_their_turn_through_an_outage),
+        TEST(a_base_that_is_down_is_tried_with_what_should_dwell_if_somebody_waits_for_it),
         TEST(those_that_hang_again_take_up_few_of_the_writers),
         TEST(those_that_fail_again_get_one_turn_in_eight),
         TEST(a_key_that_is_waited_for_comes_first_when_it_is_tried_again_too),

@@ -29,6 +29,8 @@ int wb_hand_take(wbstore *w, blob_ctx *ctx, wb_entry *e) /* model: ledger.pml */
         if (e->hand != WB_HAND_NONE)
             rc = wb_wait(w, ctx, &w->turn);
     }
+    if (rc != 0 && e->state == WBSTORE_QUEUED)
+        wb_urgent_again(w); /* as in wb_hand_free: we were in their way, too */
     if (rc != 0) {
         e->removers--;
         wb_ledger_free_to_send(&w->ledger, e);

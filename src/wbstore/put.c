@@ -78,14 +78,18 @@ static void put_pends(put_request *r, wb_entry *e, bool stored) /* model: Putter
     } else {
         if (e->size != r->data.size)
             wb_ledger_resize(&w->ledger, e, r->data.size);
+        wb_room_changed(w); /* it may have become smaller */
         if (e->state == WBSTORE_PARKED)
             wb_ledger_move(&w->ledger, e, WBSTORE_QUEUED);
+        if (e->urgent)
+            wb_urgent_again(w); /* it was passed over while it was parked */
         if (stored)
             w->deduplicated++;
     }
     if (stored) {
         e->vouched = true;
         r->ticket = ticket;
+        wb_room_found(w, r->key);
     }
 }
 
@@ -225,10 +229,9 @@ static int put_round(put_request *r, bool *again) /* model: Putter */
     if (step == PUT_DUPLICATE)
         return put_as_duplicate(r);
     if (step == PUT_RESERVE) {
-        rc = wb_room_take(w, r->ctx, &r->place, r->data.size, &waited);
+        rc = wb_room_take(w, r->ctx, &r->place, r->data.size, &waited, &r->reserved);
         if (rc == BLOB_FULL && w->options.when_full == WBSTORE_FULL_WRITE_THROUGH)
             return put_through(r);
-        r->reserved = rc == 0;
     } else if (step == PUT_WAIT) {
         rc = put_wait_turn(r);
         waited = true;
@@ -280,7 +283,7 @@ int wbstore_cas_put_ticket(wbstore *w, blob_ctx *ctx, const void *data, size_t s
         return rc;
     if ((rc = blob_ctx_status(ctx)) != 0)
         return blob_fail(rc, 0, "cas_put not begun: its context has ended");
-    r.key = blob_address_key(&key);
+    r.key = r.place.key = blob_address_key(&key);
     pthread_mutex_lock(&w->lock);
     rc = put_accept(&r);
     wb_unlock_and_work(w);

@@ -185,11 +185,15 @@ int wbstore_pending(wbstore *w, int (*fn)(void *arg, const wbstore_pending_info 
 int wbstore_retry_parked(wbstore *w)
 {
     int rc = w != NULL ? wb_closed(w) : blob_fail(-EINVAL, 0, "retry_parked: no wrapper");
+    uint64_t last;
 
     if (rc != 0)
         return rc;
     pthread_mutex_lock(&w->lock);
+    last = w->ledger.parked.tail != NULL ? w->ledger.parked.tail->order : 0;
     wb_ledger_all_unparked(&w->ledger);
+    wb_urgent_again(w);
+    (void)wb_hurry(w, last); /* now: they have dwelt */
     wb_unlock_and_work(w);
     return 0;
 }

@@ -56,6 +56,7 @@ static int room_enqueue(wbstore *w, wb_room_waiter *me, bool refused)
         w->room_tail = me;
     me->refused = refused;
     me->queued = true;
+    me->found = false;
     return 0;
 }
 
@@ -70,19 +71,19 @@ void wb_room_leave(wbstore *w, wb_room_waiter *me)
     *(before == NULL ? &w->room_head : &before->next) = me->next;
     if (w->room_tail == me)
         w->room_tail = before;
-    me->queued = false;
+    me->queued = me->found = false;
     pthread_cond_destroy(&me->called);
     wb_room_changed(w); /* the next one may fit as well */
 }
 
 /* Waits as the head of the queue until there is room for size (releases: until the buffer itself has lost something
- * since, or it is time to ask it again). Stays in the queue. */
+ * since, or it is time to ask it again), or in any place until another put has stored the blob. Stays in the queue. */
 static int room_wait(wbstore *w, blob_ctx *ctx, wb_room_waiter *me, uint64_t size, const uint64_t *releases)
 {
     int64_t ask_ns = releases != NULL ? wb_after_ms(wb_time_ns(w), ROOM_ASK_MS) : WB_NEVER;
     int rc = me->queued ? 0 : room_enqueue(w, me, releases != NULL);
 
-    while (rc == 0) {
+    while (rc == 0 && !me->found) {
         if (w->room_head == me) {
             if ((releases != NULL ? w->releases != *releases : room_for(w, size)) || wb_time_ns(w) >= ask_ns)
                 break;
@@ -97,29 +98,44 @@ static int room_wait(wbstore *w, blob_ctx *ctx, wb_room_waiter *me, uint64_t siz
     return rc;
 }
 
-int wb_room_take(wbstore *w, blob_ctx *ctx, wb_room_waiter *me, uint64_t size, bool *waited)
+int wb_room_take(wbstore *w, blob_ctx *ctx, wb_room_waiter *me, uint64_t size, bool *waited, bool *reserved)
 {
+    bool found = false;
     int rc = 0;
 
-    *waited = false;
+    *waited = *reserved = false;
     if (w->options.buffer_bytes_max > 0 && size > w->options.buffer_bytes_max)
         return blob_fail(BLOB_REJECTED, 0, "a blob of %llu bytes; the buffer's bound is %llu", (unsigned long long)size,
                          (unsigned long long)w->options.buffer_bytes_max);
     if (w->room_head != NULL || !room_for(w, size)) {
         *waited = w->options.when_full == WBSTORE_FULL_WAIT;
         rc = *waited ? room_wait(w, ctx, me, size, NULL) : room_full(w);
+        found = me->found;
         wb_room_leave(w, me);
     }
-    if (rc == 0) {
+    if (rc == 0 && !found) {
         w->reserved_blobs++;
         w->reserved_bytes += size;
+        *reserved = true;
     }
     return rc;
 }
 
+void wb_room_found(wbstore *w, blob_key key)
+{
+    for (wb_room_waiter *at = w->room_head; at != NULL; at = at->next)
+        if (blob_key_compare(at->key, key) == 0) {
+            at->found = true;
+            pthread_cond_signal(&at->called);
+        }
+}
+
 int wb_room_wait_release(wbstore *w, blob_ctx *ctx, wb_room_waiter *me, uint64_t releases)
 {
-    return room_wait(w, ctx, me, 0, &releases);
+    int rc = room_wait(w, ctx, me, 0, &releases);
+
+    me->found = false;
+    return rc;
 }
 
 void wb_room_return(wbstore *w, uint64_t size)

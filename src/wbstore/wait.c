@@ -53,10 +53,24 @@ bool wb_hurry(wbstore *w, uint64_t order)
     return true;
 }
 
+/* Between two walks of all keys, so that many of them that fail, each in its own time, do not make the walks all there is
+ * to do: meanwhile they have their turn as others have. */
+#define URGENT_KEY_NS 2000
+
+static int64_t urgent_pause_ns(const wbstore *w)
+{
+    int64_t pause_ns = 0;
+
+    for (const wb_urgent *u = w->urgent; u != NULL; u = u->next)
+        pause_ns += (int64_t)u->count * URGENT_KEY_NS;
+    return pause_ns;
+}
+
 wb_entry *wb_urgent_next(wbstore *w, int64_t now_ns)
 {
-    if (now_ns >= w->urgent_due_ns) {
+    if (now_ns >= w->urgent_due_ns && now_ns >= w->urgent_walk_ns) {
         w->urgent_due_ns = WB_NEVER;
+        w->urgent_walk_ns = now_ns + urgent_pause_ns(w);
         wb_urgent_again(w);
     }
     for (wb_urgent *u = w->urgent; u != NULL; u = u->next)

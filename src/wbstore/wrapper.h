@@ -74,6 +74,7 @@ struct wbstore {
     uint64_t awaited_order; /* l the lowest place somebody waits for to be settled; UINT64_MAX: nobody waits */
     wb_urgent *urgent;      /* l keys whose turn comes first, of those who wait for them */
     int64_t urgent_due_ns;  /* l when one of them that was passed over is to be tried again; WB_NEVER: none */
+    int64_t urgent_walk_ns; /* l but all of them are not looked at again before then */
 
     /* house.c */
     pthread_t housekeeper;
@@ -104,6 +105,7 @@ struct wbstore {
     unsigned writers, idle;  /* l */
     bool signalled;          /* l an idle writer was woken and has not come yet */
     wb_worker *timekeeper;   /* l the idle writer that wakes when the next blob is due */
+    int64_t timekeeper_ns;   /* l and when that is, as far as he knows */
     int64_t spawn_due_ns;    /* l when to try again to start a writer; WB_NEVER: no need */
     wb_pace pace;            /* l how many may be in flight */
     uint64_t picks;          /* l how often a writer took something up */
@@ -182,9 +184,14 @@ static inline bool wb_resumes(const wbstore *w)
 struct wb_room_waiter {
     wb_room_waiter *next;
     pthread_cond_t called; /* are you the head, and has something changed? */
-    bool queued, refused;  /* refused: by the buffer itself */
+    blob_key key;
+    bool queued, refused; /* refused: by the buffer itself */
+    bool found;           /* another put has stored the blob since you came */
 };
-int wb_room_take(wbstore *w, blob_ctx *ctx, wb_room_waiter *me, uint64_t size, bool *waited);
+/* 0 and not *reserved: there is no room yet, but look again: another put has stored the blob. */
+int wb_room_take(wbstore *w, blob_ctx *ctx, wb_room_waiter *me, uint64_t size, bool *waited, bool *reserved);
+/* A put has stored that blob: who waits with another copy of it needs no room. */
+void wb_room_found(wbstore *w, blob_key key);
 /* Until something left the buffer since. Keeps the place, in which nobody overtakes the put that is now tried again. */
 int wb_room_wait_release(wbstore *w, blob_ctx *ctx, wb_room_waiter *me, uint64_t releases);
 void wb_room_leave(wbstore *w, wb_room_waiter *me);

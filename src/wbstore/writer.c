@@ -64,6 +64,8 @@ static wb_entry *writer_next_probe(wbstore *w, int64_t now_ns, int64_t *until_ns
     wb_entry *e = wb_ledger_next(&w->ledger, now_ns, WB_TURN_PROBE);
 
     if (e == NULL)
+        e = wb_urgent_next(w, now_ns); /* it need not dwell */
+    if (e == NULL)
         e = wb_ghost_next(w, now_ns, &ghost_ns);
     if (e == NULL)
         *until_ns = first_of(wb_ledger_due_ns(&w->ledger), ghost_ns);
@@ -88,11 +90,17 @@ bool wb_work_is_ready(wbstore *w, int64_t now_ns)
     return writer_next(w, now_ns, &until_ns) != NULL;
 }
 
+/* Nobody wakes by then. */
+static bool writers_miss(const wbstore *w, int64_t until_ns)
+{
+    return until_ns != WB_NEVER && (w->timekeeper == NULL || until_ns < w->timekeeper_ns);
+}
+
 bool wb_work_waits(wbstore *w, int64_t now_ns)
 {
     int64_t until_ns;
 
-    return writer_next(w, now_ns, &until_ns) != NULL || (until_ns != WB_NEVER && w->timekeeper == NULL);
+    return writer_next(w, now_ns, &until_ns) != NULL || writers_miss(w, until_ns);
 }
 
 /* ---- starting and waking ---- */
@@ -129,7 +137,7 @@ static void writers_wake(wbstore *w, unsigned start_max, bool harder) /* model: 
         return;
     }
     ready = writer_next(w, wb_time_ns(w), &until_ns) != NULL;
-    watch = until_ns != WB_NEVER && w->timekeeper == NULL;
+    watch = writers_miss(w, until_ns);
     may_add = (w->idle > 0 || start_max > 0) && !writers_suffice(w);
     if ((ready || watch) && !harder && !may_add) {
         if (!w->held_back)
@@ -400,8 +408,10 @@ static bool writer_rests(wb_worker *me, int64_t until_ns) /* model: Writer */
     bool rested;
 
     w->idle++;
-    if (until_ns != WB_NEVER)
+    if (until_ns != WB_NEVER) {
         w->timekeeper = me;
+        w->timekeeper_ns = until_ns;
+    }
     wb_ctx_wait(w->run, NULL, &w->work, &w->lock, until_ns < rest_ns ? until_ns : rest_ns);
     rested = w->timekeeper != me && wb_time_ns(w) >= rest_ns;
     w->idle--;
@@ -441,7 +451,7 @@ static void *writer_run(void *arg)
             else
                 writer_send(me, e, now_ns);
             rested = false;
-        } else if (rested && (until_ns == WB_NEVER || w->timekeeper != NULL)) {
+        } else if (rested && !writers_miss(w, until_ns)) {
             break;
         } else {
             rested = writer_rests(me, until_ns);
