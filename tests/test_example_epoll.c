@@ -112,6 +112,29 @@ static void end(rig *r)
     test_dir_remove(r->dir);
 }
 
+typedef struct pending {
+    blob_store *memory;
+    uint64_t count;
+} pending;
+
+static int count_pending(void *arg, blob_key key, uint64_t size)
+{
+    pending *p = arg;
+
+    (void)size;
+    p->count += !test_has(p->memory, key);
+    return 0;
+}
+
+/* The blobs that there are, each once: one that the end of the host met between its two stores may be in both. */
+static uint64_t blobs_of(const rig *r)
+{
+    pending p = {.memory = r->memory};
+
+    test_ok(blob_store_list(r->buffer, NULL, blob_key_of(NULL, 0), count_pending, &p));
+    return test_len(r->memory) + p.count;
+}
+
 static int client(const rig *r)
 {
     struct sockaddr_un address = address_of(r->path);
@@ -242,7 +265,7 @@ static void safe_is_said_of_no_blob_that_the_base_has_not_got(void **state)
     expect(fd, "safe ");
     close(fd);
     stop(&r);
-    assert_int_equal(test_len(r.memory) + test_len(r.buffer), 3);
+    assert_int_equal(blobs_of(&r), 3);
     end(&r);
 }
 
@@ -322,7 +345,7 @@ static void blobs_are_told_apart_however_their_bytes_come(void **state)
     close(bad);
     close(fd);
     stop(&r);
-    assert_int_equal(test_len(r.memory) + test_len(r.buffer), 1);
+    assert_int_equal(blobs_of(&r), 1);
     end(&r);
 }
 
