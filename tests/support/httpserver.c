@@ -95,7 +95,7 @@ static void hs_accepted(http_server *s, int fd)
         s->counts.most = s->counts.connections;
     c->next = s->conns;
     s->conns = c;
-    if (s->stopping || s->listener < 0) { /* it came in just before the door was shut */
+    if (s->stopping || s->down) { /* it came in just before the door was shut */
         hs_set_reset(fd);
         shutdown(fd, SHUT_RDWR);
     }
@@ -114,7 +114,7 @@ static void *hs_accept_run(void *arg)
 
     for (;;) {
         pthread_mutex_lock(&s->mutex);
-        polls[2].fd = s->listener;
+        polls[2].fd = s->down ? -1 : s->listener;
         polls[2].revents = 0;
         pthread_mutex_unlock(&s->mutex);
         if (poll(polls, 3, -1) < 0 && errno != EINTR)
@@ -125,10 +125,10 @@ static void *hs_accept_run(void *arg)
             hs_die("read");
         if (polls[2].revents == 0)
             continue;
-        /* Under the mutex: http_server_down must not close it meanwhile. It does not block. */
+        /* Under the mutex: http_server_down must not end it meanwhile. It does not block. */
         pthread_mutex_lock(&s->mutex);
         errno = 0;
-        fd = s->listener < 0 ? -1 : accept4(s->listener, NULL, NULL, SOCK_CLOEXEC);
+        fd = s->down ? -1 : accept4(s->listener, NULL, NULL, SOCK_CLOEXEC);
         pthread_mutex_unlock(&s->mutex);
         if (fd >= 0)
             hs_accepted(s, fd);
@@ -164,12 +164,11 @@ static socklen_t hs_address(const http_server *s, struct sockaddr_storage *at)
     return s->ipv6 ? sizeof v6 : sizeof v4;
 }
 
-/* Port 0 until the system has picked one. */
-static void hs_bind(http_server *s)
+static int hs_bound(http_server *s)
 {
+    int on = 1, fd = hs_socket(s, SOCK_NONBLOCK);
     struct sockaddr_storage at;
     socklen_t size = hs_address(s, &at);
-    int on = 1, fd = hs_socket(s, SOCK_NONBLOCK);
     in_port_t port;
 
     (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
@@ -180,7 +179,16 @@ static void hs_bind(http_server *s)
                (s->ipv6 ? offsetof(struct sockaddr_in6, sin6_port) : offsetof(struct sockaddr_in, sin_port)),
            sizeof port);
     s->port = ntohs(port);
-    s->listener = fd;
+    return fd;
+}
+
+/* The system picks a port, and then it is asked for: so it stays the socket's when that ends listening. */
+static void hs_bind(http_server *s)
+{
+    int picked = hs_bound(s);
+
+    s->listener = hs_bound(s);
+    close(picked);
 }
 
 static http_server *hs_make(bool ipv6)
@@ -276,8 +284,7 @@ void http_server_stop(http_server *s)
         free(k->bytes);
         free(k);
     }
-    if (s->listener >= 0)
-        close(s->listener);
+    close(s->listener);
     close(s->stop_pipe[0]);
     close(s->wake_pipe[0]);
     close(s->wake_pipe[1]);
@@ -292,14 +299,13 @@ static void hs_wake_acceptor(http_server *s)
         hs_die("write");
 }
 
+/* The port stays ours: in the meantime another test's server could get it. */
 void http_server_down(http_server *s)
 {
     pthread_mutex_lock(&s->mutex);
-    if (s->listener >= 0) {
-        shutdown(s->listener, SHUT_RDWR); /* the acceptor's poll keeps what is only closed alive */
-        close(s->listener);
-    }
-    s->listener = -1;
+    if (!s->down)
+        shutdown(s->listener, SHUT_RDWR);
+    s->down = true;
     hs_cut_all_locked(s);
     pthread_mutex_unlock(&s->mutex);
     hs_wake_acceptor(s);
@@ -308,11 +314,9 @@ void http_server_down(http_server *s)
 void http_server_up(http_server *s)
 {
     pthread_mutex_lock(&s->mutex);
-    if (s->listener < 0) {
-        hs_bind(s);
-        if (listen(s->listener, 1024) != 0)
-            hs_die("listen");
-    }
+    if (s->down && listen(s->listener, 1024) != 0)
+        hs_die("listen");
+    s->down = false;
     pthread_mutex_unlock(&s->mutex);
     hs_wake_acceptor(s);
 }

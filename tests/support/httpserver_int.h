@@ -45,7 +45,8 @@ struct http_server {
     int queue[8];                   /* c: connections that fill the queue; -1 */
     pthread_mutex_t mutex;
     pthread_cond_t changed;        /* anything under m */
-    int listener;                  /* m: -1: none */
+    int listener;                  /* c */
+    bool down;                     /* m: the listener does not listen, and keeps its port */
     bool stopping;                 /* m */
     hs_conn *conns;                /* m */
     unsigned made;                 /* m: connections so far */
