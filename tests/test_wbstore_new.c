@@ -1,4 +1,5 @@
 /* test_wbstore_new.c - what makes a wrapper, what does not, and the context that governs it. */
+#include "testclock.h"
 #include "wbrig.h"
 
 #include <errno.h>
@@ -218,13 +219,18 @@ static void the_deadline_of_the_context_that_governs_stops_the_writer(void **sta
     wbrig *r = *state;
     blob_address a;
     blob_faultstore_rule *gate;
+    test_clock clock;
 
+    test_clock_start(&clock);
     blob_ctx_free(r->ctx);
-    test_ok(blob_ctx_new_timeout(&r->ctx, NULL, 1000));
+    test_ok(blob_ctx_new_timeout(&r->ctx, clock.ctx, 1000));
     gate = one_blob_at_the_gate(r, &a);
+    test_clock_move(&clock, 1000);
     test_status(wbstore_sync(r->w, NULL), BLOB_CLOSED);
     blob_faultstore_wait_calls(r->base, BLOB_FAULT_PUT, 1);
     is_over_and_the_blob_in_the_buffer(r, &a, gate);
+    wbrig_stop(r);
+    test_clock_stop(&clock);
 }
 
 static void the_context_that_governs_may_be_freed_while_the_wrapper_lives(void **state)
