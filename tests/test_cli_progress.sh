@@ -21,19 +21,38 @@ fail() {
     exit 1
 }
 
-# shows PATTERN: waits until a line of the screen is like that.
-shows() {
+# becomes WORDS COMMAND...: waits until that succeeds. A message takes the bar away until it is drawn again.
+becomes() {
+    words=$1
+    shift
     tries=0
-    until screen | grep -q -e "$1"; do
+    until "$@"; do
         tries=$((tries + 1))
-        [ $tries -lt 1200 ] || fail "it never showed $1"
+        [ $tries -lt 1200 ] || fail "$words"
         sleep 0.05
     done
 }
 
-# bars NUMBER: so many lines begin as a bar does.
+has() {
+    screen | grep -q -e "$1"
+}
+
+has_bars() {
+    [ "$(screen | grep -c '^\[')" = "$1" ]
+}
+
+ends_in_a_bar() {
+    [ "$(screen | grep -v '^$' | tail -n 1 | cut -c1)" = '[' ]
+}
+
+# shows PATTERN: waits until a line of the screen is like that.
+shows() {
+    becomes "it never showed $1" has "$1"
+}
+
+# bars NUMBER: so many lines begin as a bar does, if need be soon.
 bars() {
-    [ "$(screen | grep -c '^\[')" = "$1" ] || fail "not $1 bar(s)"
+    becomes "not $1 bar(s)" has_bars "$1"
 }
 
 # blob TEXT: makes the file of that name; the base gets something in the way of it.
@@ -58,10 +77,11 @@ round() {
     shows "^$(printf '\\[--------------------\\] 2 blobs, 6 bytes to go' | cut -c1-"$2")"
     shows 'the base does no'
     shows "^$(printf '\\[--------------------\\] 2 blobs, 6 bytes to go' | cut -c1-"$2")" # and below it, again
-    [ "$(screen | grep -v '^$' | tail -n 1 | cut -c1)" = '[' ] || fail 'the bar is not the last line'
+    becomes 'the bar is not the last line' ends_in_a_bar
     bars 1
     [ "$(screen | grep '^\[' | wc -m)" -le "$1" ] || fail 'the bar fills the last column'
     rm "$first"
+    shows 'the base is back' # said by a thread of its own: not among the last words
     shows "^$(printf '\\[##########----------\\] 1 blob, 3 bytes to go' | cut -c1-"$2")"
     bars 1
     rm "$second"
