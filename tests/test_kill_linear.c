@@ -126,7 +126,7 @@ static void one_durable_round(durable *d)
     d->dir = test_dir_make();
     d->base_dir = in_folder(d->dir, "base");
     d->buf_dir = in_folder(d->dir, "buffer");
-    linear_begin(&d->l, (size_t)1 << 15);
+    linear_begin(&d->l, (size_t)1 << 17);
     while (lives-- > 0)
         one_killed_life(d);
     test_ok(durable_open(d));

@@ -317,8 +317,10 @@ static void a_base_that_hangs_is_waited_for_no_longer_than_the_timeout(void **st
 
     (void)state;
     file_text("f", "abc");
-    START(&c, "put", "f", "-", "--timeout=0.5");
+    START(&c, "put", "f", "-", "--timeout=1");
     command_read_line(&c, line, sizeof line);
+    while (!file_exists(file_of("base", "abc"))) /* and in a second it has left the buffer, too */
+        usleep(1000);
     snprintf(fan, sizeof fan, "base/%.2s", address_of("xyz"));
     assert_int_equal(mkdir(fan, 0777), 0);
     hang = world_hang(fan);
