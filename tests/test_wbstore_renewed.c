@@ -261,6 +261,47 @@ static void what_a_listing_left_to_a_put_that_was_refused_is_sent_all_the_same(v
     assert_int_equal(inside_stats(r).resumed, 1);
 }
 
+static bool comes_before_all_tickets(wbstore *w, const blob_address *a)
+{
+    const wb_entry *e;
+    bool before;
+
+    pthread_mutex_lock(&w->lock);
+    e = wb_ledger_find(&w->ledger, blob_address_key(a));
+    before = e != NULL && e->order < wb_order_of(0);
+    pthread_mutex_unlock(&w->lock);
+    return before;
+}
+
+/* Who waits for what the buffer held at the start waits for it even if it is put again before the listing comes to it. */
+static void what_was_found_and_put_again_is_waited_for_as_found(void **state)
+{
+    wbrig *r = *state;
+    blob_address old = wbrig_address("old");
+    blob_faultstore_rule *list = blob_faultstore_hold(r->buf, BLOB_FAULT_LIST, NULL, BLOB_FAULT_BEFORE), *upload;
+    wbrig_call sync;
+    blob_ctx *ctx;
+
+    upload = inside_hold(r->base, BLOB_FAULT_PUT, &old);
+    wbrig_buffer(r, "old");
+    wbrig_start(r);
+    blob_faultstore_wait_held(list, 1);
+    test_ok(blob_ctx_new(&ctx, NULL));
+    inside_sync(&sync, r, ctx);
+    wbrig_until_waited(r->w);
+    wbrig_put(r, "old");
+    assert_true(comes_before_all_tickets(r->w, &old));
+    blob_faultstore_wait_held(upload, 1);
+    blob_faultstore_lift(list);
+    inside_until_resumed(r->w);
+    blob_ctx_cancel(ctx);
+    test_status(wbrig_end(&sync), -ECANCELED); /* with nothing to wait for it returns 0 */
+    blob_faultstore_lift(upload);
+    test_ok(wbstore_sync(r->w, NULL));
+    assert_true(wbrig_in_base(r, &old));
+    blob_ctx_free(ctx);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, inside_set_up, wbrig_tear_down)
 
 int main(void)
@@ -274,6 +315,7 @@ int main(void)
         TEST(a_put_refused_after_another_of_its_key_was_sent_leaves_nothing_behind_in_the_buffer),
         TEST(a_put_that_is_sent_while_a_listing_looks_at_its_key_leaves_nothing_behind_in_the_buffer),
         TEST(what_a_listing_left_to_a_put_that_was_refused_is_sent_all_the_same),
+        TEST(what_was_found_and_put_again_is_waited_for_as_found),
     };
 
     return cmocka_run_group_tests_name("a key that comes again", tests, NULL, NULL);

@@ -62,8 +62,9 @@ static int put_write(put_request *r, bool *there) /* model: Putter */
     return rc;
 }
 
-/* The bytes are in the buffer, or may be: the entry is pending from here on. */
-static void put_pends(put_request *r, wb_entry *e, bool stored) /* model: Putter */
+/* The bytes are in the buffer, or may be: the entry is pending from here on. found: so it may have been from the start, and
+ * no listing has told yet. Its place is that of what a listing finds then, for whoever has begun to wait for that. */
+static void put_pends(put_request *r, wb_entry *e, bool stored, bool found) /* model: Putter */
 {
     wbstore *w = r->w;
     uint64_t ticket = ++w->last_ticket;
@@ -73,7 +74,7 @@ static void put_pends(put_request *r, wb_entry *e, bool stored) /* model: Putter
         e->looked = false;
     }
     if (!put_is_pending(e)) {
-        wb_ledger_join(&w->ledger, e, ticket, r->data.size, wb_time_ms(w));
+        wb_ledger_join(&w->ledger, e, found ? 0 : ticket, r->data.size, wb_time_ms(w));
         w->accepted++;
     } else {
         if (e->size != r->data.size)
@@ -94,7 +95,7 @@ static void put_pends(put_request *r, wb_entry *e, bool stored) /* model: Putter
 }
 
 /* The put was refused, so what the buffer held before is there still; who listed the buffer meanwhile left it to us. */
-static void put_takes_up(const put_request *r, wb_entry *e)
+static void put_takes_up(const put_request *r, wb_entry *e) /* model: Putter */
 {
     wb_ledger_join(&r->w->ledger, e, 0, r->data.size, wb_time_ms(r->w));
     r->w->resumed++;
@@ -104,16 +105,17 @@ static void put_takes_up(const put_request *r, wb_entry *e)
 static int put_try(put_request *r, wb_entry *e) /* model: Putter */
 {
     wbstore *w = r->w;
-    bool there = put_is_pending(e);
+    bool there = put_is_pending(e), found;
     int rc;
 
     if (e == NULL && (e = wb_ledger_add(&w->ledger, r->key)) == NULL)
         return -ENOMEM;
     e->putters++;
     rc = put_write(r, &there);
+    found = there && (w->resuming || e->owed);
     there = wb_putter_ends(w, e) || there;
     if (rc == 0 || !wb_is_refusal(rc))
-        put_pends(r, e, rc == 0);
+        put_pends(r, e, rc == 0, found);
     else if (there && !put_is_pending(e))
         put_takes_up(r, e);
     else

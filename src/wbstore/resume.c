@@ -17,7 +17,7 @@ typedef struct take_up {
 
 /* A listing may show what was removed since, and what a put is about to enter by itself. So the key is held, as a put
  * holds it, while the buffer is asked again: then nobody can remove the bytes between the answer and the entry. */
-static int take_up_key(void *arg, blob_key key, uint64_t listed_size)
+static int take_up_key(void *arg, blob_key key, uint64_t listed_size) /* model: Lister */
 {
     const take_up *t = arg;
     wbstore *w = t->w;

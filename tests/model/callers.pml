@@ -11,6 +11,8 @@ inline put_returns(k)
 
 proctype Putter(byte me; byte k)
 {
+    bool known, refused, leaves, found;
+
     atomic {
         putting[k]++;
         puts[k]++;
@@ -35,14 +37,42 @@ put_round:
             goto put_round
         :: else
         fi;
-        e[k].putters++ /* put_try */
+        known = PENDING_NOW(k); /* put_try */
+        e[k].putters++
     };
-    atomic { /* put_write: the buffer's put */
+    atomic { /* put_write: the buffer's put. It may have said before that it has the key */
         assert(!gone[k]);
-        buf[k] = true
+        if
+        :: refusals > 0 ->
+            refusals--;
+            refused = true;
+            if
+            :: buf[k] -> known = true
+            :: true
+            fi
+        :: true ->
+            known = known || buf[k];
+            buf[k] = true
+        fi
     };
     atomic { /* put_pends */
-        e[k].putters--;
+        found = known && (resuming || e[k].owed);
+        wb_putter_ends(k, leaves);
+        if
+        :: refused ->
+            if
+            :: (known || leaves) && !PENDING_NOW(k) -> resumed(k) /* put_takes_up */
+            :: else
+            fi;
+            if
+            :: e[k].removers > 0 -> broadcast(turn)
+            :: else
+            fi;
+            wb_ledger_settle(k);
+            wb_unlock_and_work();
+            goto out
+        :: else
+        fi;
         last_ticket++;
         if
         :: e[k].looked || !PENDING_NOW(k) ->
@@ -53,7 +83,11 @@ put_round:
         if
         :: !PENDING_NOW(k) ->
             e[k].state = QUEUED;
+#ifdef FAULT_PLACE
             e[k].order = last_ticket
+#else
+            e[k].order = (found -> RESUMED : last_ticket)
+#endif
         :: else
         fi;
         e[k].vouched = true;
@@ -93,10 +127,27 @@ inline takes_from(has, k)
     assert(!must[k] || buf[k] || base[k]) /* lost */
 }
 
+inline removal_ends(kept)
+{
+    if /* removal_finds */
+    :: PENDING_NOW(k) && (!kept || e[k].order == order) -> wb_entry_ends(k, since)
+    :: else
+    fi;
+    undoes(k);
+    if
+    :: quiet && puts[k] == puts_then ->
+        gone[k] = true;
+        assert(!buf[k] && !base[k]) /* resurrected */
+    :: else
+    fi;
+    wb_hand_free(k); /* removal_end */
+    wb_unlock_and_work()
+}
+
 proctype Deleter(byte me; byte k)
 {
     byte since, order, puts_then, begun;
-    bool quiet, kept;
+    bool quiet;
 
     atomic { /* removal_begin: wb_entry_look, wb_hand_take */
         must[k] = false;
@@ -174,34 +225,19 @@ from_base: /* the base's delete */
             fi;
             wait(turn)
         od;
-        kept = KEPT(k, since);
         if
-        :: kept -> goto from_both
+        :: KEPT(k, since) ->
+            removal_ends(true);
+            goto out
         :: else -> e[k].removing = true
         fi
     };
     atomic { /* the buffer's delete */
         takes_from(buf[k], k)
     };
-from_both:
     atomic {
-        if
-        :: !kept -> removed(k)
-        :: else
-        fi;
-        if /* removal_finds */
-        :: PENDING_NOW(k) && (!kept || e[k].order == order) -> wb_entry_ends(k, since)
-        :: else
-        fi;
-        undoes(k);
-        if
-        :: quiet && puts[k] == puts_then ->
-            gone[k] = true;
-            assert(!buf[k] && !base[k]) /* resurrected */
-        :: else
-        fi;
-        wb_hand_free(k); /* removal_end */
-        wb_unlock_and_work();
+        removed(k);
+        removal_ends(false);
         goto out
     };
 failed:
@@ -255,8 +291,8 @@ proctype Syncer(byte me)
     atomic { /* wait_until_settled */
         do
         :: !open -> goto out
-        :: open && ALL_AFTER(barrier) -> break
-        :: open && !ALL_AFTER(barrier) ->
+        :: open && !RESUMES && ALL_AFTER(barrier) -> break
+        :: open && (RESUMES || !ALL_AFTER(barrier)) ->
             if
             :: barrier < awaited_order -> awaited_order = barrier
             :: else
@@ -268,6 +304,54 @@ proctype Syncer(byte me)
     };
 out:
     skip
+}
+
+/* ---- resume.c ---- */
+
+/* What the buffer held at the start, which is a blob under one key. */
+proctype Lister(byte k)
+{
+    bool seen, leaves;
+
+    atomic { /* the buffer's list */
+        if
+        :: !buf[k] -> goto through
+        :: else
+        fi
+    };
+    atomic { /* take_up_key */
+        if
+        :: !PENDING_NOW(k) && e[k].putters > 0 && !e[k].left && !e[k].owed ->
+            e[k].owed = true;
+            owed++
+        :: else
+        fi;
+        if
+        :: PENDING_NOW(k) || e[k].putters > 0 -> goto through
+        :: else -> e[k].putters++
+        fi
+    };
+    atomic { /* the buffer's size */
+        seen = buf[k]
+    };
+    atomic {
+        wb_putter_ends(k, leaves);
+        if
+        :: !PENDING_NOW(k) && (leaves || seen) -> resumed(k)
+        :: else
+        fi;
+        if
+        :: e[k].removers > 0 -> broadcast(turn)
+        :: else
+        fi;
+        wb_ledger_settle(k);
+        wb_unlock_and_work()
+    };
+through:
+    atomic {
+        resuming = false;
+        broadcast(settled)
+    }
 }
 
 /* ---- wbstore.c ---- */

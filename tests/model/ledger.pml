@@ -12,17 +12,21 @@
 #define CALLER 2
 
 #define NEVER 255
+#define RESUMED 1 /* the place of what was found in the buffer: before that of every ticket */
 #define BIT(me) (1 << (me))
 
 typedef entry {
     byte state, hand, putters, removers, written, order;
-    bool looked, vouched, removing;
+    bool looked, vouched, removing, left, owed;
     bool off /* the upload under way was called off */
 };
 entry e[2];
 bool buf[2], base[2];
-byte last_ticket;
+byte last_ticket = RESUMED;
 byte failures = FAILURES; /* of the base, still to come: before or after it has done its work */
+byte refusals = REFUSALS; /* of the buffer's put, likewise, which has done nothing then */
+bool resuming;
+byte owed;
 bool open = true;         /* `run` has not ended */
 
 /* Those who sleep, by condition. */
@@ -44,6 +48,11 @@ byte there_for_sync[2];   /* when the sync began, and still */
 byte hands[2];            /* at work */
 
 #define PENDING_NOW(k) (e[k].state != ABSENT)
+#ifdef FAULT_OWED
+#define RESUMES resuming
+#else
+#define RESUMES (resuming || owed > 0) /* wb_resumes */
+#endif
 #define SOME_WAIT (e[0].state == WAITING || e[1].state == WAITING)
 #define ALL_AFTER(place) ((!PENDING_NOW(0) || e[0].order > (place)) && (!PENDING_NOW(1) || e[1].order > (place)))
 
@@ -83,6 +92,7 @@ inline wb_entry_settled(k)
 
 inline wb_entry_ends(k, since)
 {
+    e[k].left = e[k].putters > 0;
     if
     :: e[k].written != since -> /* a put has come meanwhile: its bytes pend in its place, vouched for as they were */
         e[k].state = QUEUED;
@@ -99,6 +109,7 @@ inline wb_ledger_settle(k)
 {
     if
     :: e[k].state == ABSENT && e[k].hand == NONE && e[k].putters == 0 && e[k].removers == 0 ->
+        assert(!buf[k] || resuming); /* left */
         e[k].written = 0;
         e[k].looked = false
     :: else
@@ -143,6 +154,31 @@ inline wb_hand_free(k)
     :: else
     fi;
     wb_ledger_settle(k)
+}
+
+/* A blob that was found in the buffer, or left there, pends. */
+inline resumed(k)
+{
+    e[k].state = QUEUED;
+    e[k].order = RESUMED
+}
+
+inline wb_putter_ends(k, leaves)
+{
+    e[k].putters--;
+    if
+    :: e[k].owed ->
+        owed--;
+        broadcast(settled)
+    :: else
+    fi;
+#ifdef FAULT_LEFT
+    leaves = false;
+#else
+    leaves = e[k].left || e[k].owed;
+#endif
+    e[k].left = false;
+    e[k].owed = false
 }
 
 /* wb_remove_buffered: its *kept, and what it does when the buffer has answered. */

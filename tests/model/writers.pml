@@ -20,14 +20,12 @@ inline send_ends(k)
 {
     wb_hand_free(k);
     k = 0;
-    since = 0;
-    kept = false
+    since = 0
 }
 
 proctype Writer(byte me)
 {
     byte k, since;
-    bool kept;
 
 writer_next: /* what is due, or the oldest that is queued */
     atomic {
@@ -93,9 +91,11 @@ end_rest: /* the one place where it is right to stay for good */
         fi
     };
     atomic { /* writer_sent, wb_remove_buffered */
-        kept = KEPT(k, since);
         if
-        :: kept -> goto sent
+        :: KEPT(k, since) ->
+            wb_entry_ends(k, since);
+            send_ends(k);
+            goto writer_next
         :: else -> e[k].removing = true
         fi
     };
@@ -110,12 +110,8 @@ end_rest: /* the one place where it is right to stay for good */
             assert(!must[k] || buf[k] || base[k]) /* lost */
         fi
     };
-sent:
     atomic {
-        if
-        :: !kept -> removed(k)
-        :: else
-        fi;
+        removed(k);
         wb_entry_ends(k, since);
         send_ends(k);
         goto writer_next
