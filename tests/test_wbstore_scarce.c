@@ -87,6 +87,27 @@ static void without_threads_puts_are_accepted_and_sent_once_there_are_some(void 
     blob_ctx_free(ctx);
 }
 
+static void a_thread_that_cannot_be_had_is_not_the_callers_error(void **state)
+{
+    wbrig *r = *state;
+    blob_error error;
+
+    r->options.buffer_blobs_max = 1;
+    r->options.when_full = WBSTORE_FULL_FAIL;
+    wbrig_start(r);
+    inside_until_resumed(r->w);
+    refuse_threads(SCARCE_FOR_GOOD);
+    blob_fail(-EXDEV, 0, "an older reason");
+    wbrig_put_number(r, 0);
+    blob_last_error(&error);
+    assert_int_equal(error.status, -EXDEV);
+    test_status(wbstore_cas_put(r->w, NULL, "one too many", 12, NULL), BLOB_FULL);
+    blob_last_error(&error);
+    assert_int_equal(error.status, BLOB_FULL);
+    assert_true(scarce_end() >= 2);
+    test_ok(wbstore_sync(r->w, NULL));
+}
+
 static void without_a_thread_for_them_events_are_told_once_there_is_one(void **state)
 {
     wbrig *r = *state;
@@ -216,6 +237,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_blob_is_tried_again_in_time_also_when_no_thread_could_be_had_to_wait_for_that),
         TEST(without_threads_puts_are_accepted_and_sent_once_there_are_some),
+        TEST(a_thread_that_cannot_be_had_is_not_the_callers_error),
         TEST(without_a_thread_for_them_events_are_told_once_there_is_one),
         TEST(without_a_thread_for_it_the_buffer_is_listed_once_there_is_one),
         TEST(a_writer_that_could_not_be_had_is_started_also_while_the_buffer_is_being_listed),

@@ -99,3 +99,8 @@ int wb_status_settle(uint64_t mark, int status)
         return blob_fail(status, 0, NULL);
     return status;
 }
+
+void wb_status_restore(const blob_error *error)
+{
+    status_detail.error = *error;
+}

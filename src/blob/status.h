@@ -9,4 +9,7 @@
 uint64_t wb_status_mark(void);
 int wb_status_settle(uint64_t mark, int status);
 
+/* Puts back what blob_last_error gave, after a failure that is not the caller's. */
+void wb_status_restore(const blob_error *error);
+
 #endif

@@ -1,5 +1,6 @@
 /* thread.c - the wrapper's threads that come and go: counted while they run, joined by the housekeeper or whoever
  * closes. */
+#include "blob/status.h"
 #include "wbstore/wrapper.h"
 
 #include <errno.h>
@@ -36,11 +37,14 @@ static int worker_start(wbstore *w, void *(*run)(void *worker), size_t stack_byt
 
 int wb_worker_start(wbstore *w, void *(*run)(void *worker), size_t stack_bytes, int64_t *again_ns)
 {
-    int rc = worker_start(w, run, stack_bytes);
-    blob_error error;
+    blob_error before, error;
+    int rc;
 
+    blob_last_error(&before);
+    rc = worker_start(w, run, stack_bytes);
     if (rc != 0 && rc != BLOB_CLOSED) {
         blob_last_error(&error);
+        wb_status_restore(&before); /* the call in which it is tried does not fail for that */
         wb_note_failure(w, rc, error.text);
         *again_ns = wb_after_ms(wb_time_ns(w), w->options.retry_min_ms);
     }
