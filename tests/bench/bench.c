@@ -173,3 +173,14 @@ int bench_base_new(blob_store **out, int64_t delay_us)
     *out = &base->store;
     return 0;
 }
+
+void bench_print_load(void)
+{
+    char line[128] = "";
+    FILE *f = fopen("/proc/loadavg", "r");
+
+    if (f != NULL && fgets(line, sizeof line, f) != NULL)
+        printf("load of the machine: %s", line);
+    if (f != NULL)
+        fclose(f);
+}

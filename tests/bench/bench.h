@@ -23,4 +23,7 @@ size_t bench_heap_bytes(void);
 /* Memory of the process that is there, not swapped out or never touched. */
 size_t bench_resident_bytes(void);
 
+/* A line with how busy the machine is: a figure means little without it. */
+void bench_print_load(void);
+
 #endif

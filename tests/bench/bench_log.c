@@ -193,17 +193,6 @@ static void figure_latency(const log_effort *effort)
 
 /* ---- all of them ---- */
 
-static void figure_load(void)
-{
-    char line[128] = "";
-    FILE *f = fopen("/proc/loadavg", "r");
-
-    if (f != NULL && fgets(line, sizeof line, f) != NULL)
-        printf("load of the machine: %s", line);
-    if (f != NULL)
-        fclose(f);
-}
-
 int main(int argc, char **argv)
 {
     static const struct {
@@ -236,10 +225,10 @@ int main(int argc, char **argv)
         }
     }
     log_folder_make(where);
-    figure_load();
+    bench_print_load();
     for (size_t i = 0; i < sizeof figures / sizeof figures[0]; i++)
         if (only == NULL || strcmp(only, figures[i].name) == 0)
             figures[i].measure(&effort);
-    figure_load();
+    bench_print_load();
     return 0;
 }

@@ -231,17 +231,6 @@ static void put_only(size_t count, unsigned threads, const char *prefix, unsigne
 
 /* ---- all of them ---- */
 
-static void load_of_machine(void)
-{
-    char line[128] = "";
-    FILE *f = fopen("/proc/loadavg", "r");
-
-    if (f != NULL && fgets(line, sizeof line, f) != NULL)
-        printf("load of the machine: %s", line);
-    if (f != NULL)
-        fclose(f);
-}
-
 int main(int argc, char **argv)
 {
     static const struct {
@@ -283,10 +272,10 @@ int main(int argc, char **argv)
         put_only(count, (unsigned)flight, prefix, flags);
         return 0;
     }
-    load_of_machine();
+    bench_print_load();
     for (size_t i = 0; i < sizeof figures / sizeof figures[0]; i++)
         if (only == NULL || strcmp(only, figures[i].name) == 0)
             figures[i].measure(&e);
-    load_of_machine();
+    bench_print_load();
     return 0;
 }
